@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _LINUX_VMA_LOCK_H
+#define _LINUX_VMA_LOCK_H
+
+/*
+ * Per-VMA locks: a reader holds one VMA still without touching mmap_lock.
+ *
+ * Readers never wait: they publish themselves in the VMA, look whether a
+ * writer is there, and give up if so (the caller then takes mmap_lock).
+ * Writers hold mmap_lock for write, say so in a sequence number, and wait for
+ * the published readers to leave. Until a writer has been audited it takes
+ * mmap_lock in the wide form, which excludes the readers of every VMA of the
+ * mm; mmap_write_lock() and its kin are that form.
+ *
+ * A test may take an unlocked VMA for a locked one; never the other way round.
+ *
+ * Documentation/mm/per-vma-locks.rst has the rules and the ordering argument.
+ * The idea of marking a VMA locked by a sequence number and unlocking all at
+ * once by bumping another is Suren Baghdasaryan's (LWN 906852, 2022).
+ *
+ * Included by <linux/mmap_lock.h>; struct mm_struct must be complete.
+ */
+#include <linux/atomic.h>
+#include <linux/lockdep.h>
+#include <linux/mm_types.h>
+#include <linux/mmdebug.h>
+
+#ifdef CONFIG_PER_VMA_LOCK
+
+/*
+ * mm_lock_seq: how mmap_lock is held in the low bits, write holds counted
+ * above. It is odd exactly while mmap_lock is held for write.
+ */
+#define VMA_SEQ_HELD	1ULL		/* held for write */
+#define VMA_SEQ_WIDE	2ULL		/* ... and every VMA is write-locked */
+#define VMA_SEQ_MASK	(VMA_SEQ_HELD | VMA_SEQ_WIDE)
+#define VMA_SEQ_STEP	4ULL
+
+/*
+ * vma_lock.refs: the number of published readers, and
+ * NEW		never was in a tree: no reader can know the VMA;
+ * DETACHED	in no tree: a reader that still finds it must let go;
+ * WAITED	a writer sleeps until the readers are gone.
+ * Any flag makes refs, as an unsigned number, larger than a count alone can be.
+ */
+#define VMA_LOCK_NEW		(1U << 29)
+#define VMA_LOCK_DETACHED	(1U << 30)
+#define VMA_LOCK_WAITED		(1U << 31)
+#define VMA_LOCK_READERS	(VMA_LOCK_NEW - 1)
+
+extern struct lock_class_key vma_lock_key;
+
+int __vma_start_write_all(struct mm_struct *mm, bool killable);
+bool vma_try_start_write_all(struct mm_struct *mm);
+int __vma_start_write(struct vm_area_struct *vma, bool killable);
+bool vma_try_start_write(struct vm_area_struct *vma);
+void vma_mark_detached(struct vm_area_struct *vma);
+void vma_mark_detached_all(struct maple_tree *tree);
+void __vma_wake_writer(struct mm_struct *mm);
+bool vma_start_read(struct vm_area_struct *vma);
+struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
+					  unsigned long address);
+
+static inline void mm_vma_lock_init(struct mm_struct *mm)
+{
+	/* A VMA starts with vm_lock_seq 0, below any mm_lock_seq. */
+	mm->vma_lock.mm_lock_seq = VMA_SEQ_STEP;
+	mm->vma_lock.used = false;
+	mm->vma_lock.writer.task = NULL;
+}
+
+static inline void vma_lock_init(struct vm_area_struct *vma)
+{
+	vma->vma_lock.vm_lock_seq = 0;
+	atomic_set(&vma->vma_lock.refs, VMA_LOCK_NEW | VMA_LOCK_DETACHED);
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	lockdep_init_map(&vma->vma_lock.dep_map, "vma_lock", &vma_lock_key, 0);
+#endif
+}
+
+static inline unsigned int vma_lock_refs(const struct vm_area_struct *vma)
+{
+	return atomic_read(&vma->vma_lock.refs);
+}
+
+/* The caller holds mmap_lock for write, or can bear a stale answer. */
+static inline bool vma_is_attached(const struct vm_area_struct *vma)
+{
+	return !(vma_lock_refs(vma) & VMA_LOCK_DETACHED);
+}
+
+/*
+ * Whether @vma is write-locked while mm_lock_seq is @seq. Not "==": a reader
+ * may see a new vm_lock_seq beside an old mm_lock_seq, and must then call the
+ * VMA locked.
+ */
+static inline bool vma_write_locked_at(const struct vm_area_struct *vma,
+				       u64 seq)
+{
+	return (seq & VMA_SEQ_WIDE) ||
+		READ_ONCE(vma->vma_lock.vm_lock_seq) >= seq;
+}
+
+/**
+ * vma_start_write - exclude the readers of a VMA
+ * @vma: the VMA, of an mm whose mmap_lock the caller holds for write
+ *
+ * Holds until mmap_lock is released or downgraded. Cheap when the VMA is
+ * locked already. Lock order: after mmap_lock, before i_mmap, anon_vma, page
+ * and page-table locks.
+ *
+ * Context: May sleep until the readers have left, which may be after I/O.
+ */
+static inline void vma_start_write(struct vm_area_struct *vma)
+{
+	__vma_start_write(vma, false);
+}
+
+/**
+ * vma_start_write_killable - vma_start_write() that a fatal signal ends
+ * @vma: the VMA, of an mm whose mmap_lock the caller holds for write
+ *
+ * Context: May sleep.
+ * Return: 0, or -EINTR: the VMA is not to be changed then.
+ */
+static inline int __must_check
+vma_start_write_killable(struct vm_area_struct *vma)
+{
+	return __vma_start_write(vma, true);
+}
+
+/**
+ * vma_start_write_all - exclude the readers of every VMA of an mm
+ * @mm: the mm, mmap_lock just taken for write
+ *
+ * Part of mmap_write_lock(). Holds until vma_end_write_all().
+ *
+ * Context: May sleep until the readers have left.
+ */
+static inline void vma_start_write_all(struct mm_struct *mm)
+{
+	__vma_start_write_all(mm, false);
+}
+
+/**
+ * vma_start_write_all_killable - vma_start_write_all() that a fatal signal ends
+ * @mm: the mm, mmap_lock just taken for write
+ *
+ * Context: May sleep.
+ * Return: 0, or -EINTR: no VMA is locked then, and the caller is to release
+ * mmap_lock.
+ */
+static inline int __must_check
+vma_start_write_all_killable(struct mm_struct *mm)
+{
+	return __vma_start_write_all(mm, true);
+}
+
+/**
+ * vma_end_write_all - let readers back into every VMA of an mm
+ * @mm: the mm, mmap_lock about to be released or downgraded
+ *
+ * The release pairs with the acquire in vma_start_read(): whoever sees the new
+ * number, and so an unlocked VMA, sees every change made under the lock.
+ */
+static inline void vma_end_write_all(struct mm_struct *mm)
+{
+	u64 seq = mm->vma_lock.mm_lock_seq;
+
+	VM_WARN_ON_ONCE(!(seq & VMA_SEQ_HELD));
+	smp_store_release(&mm->vma_lock.mm_lock_seq,
+			  (seq & ~VMA_SEQ_MASK) + VMA_SEQ_STEP);
+}
+
+/**
+ * vma_end_read - let go of a VMA that vma_start_read() locked
+ * @vma: the VMA; it may be freed as soon as this is called
+ *
+ * Context: Any. The caller still holds the reference to the mm under which it
+ * took the lock, so the writer to be woken can be found.
+ */
+static inline void vma_end_read(struct vm_area_struct *vma)
+{
+	struct mm_struct *mm = vma->vm_mm;
+
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	lock_release(&vma->vma_lock.dep_map, _RET_IP_);
+#endif
+	/*
+	 * Release: pairs with the acquire in vma_drained(). @vma is not
+	 * touched afterwards: the writer may be freeing it.
+	 */
+	if (unlikely(atomic_dec_return_release(&vma->vma_lock.refs) < 0))
+		__vma_wake_writer(mm);
+}
+
+/* Before the VMA is stored to a tree; idempotent, for VMAs stored again. */
+static inline void vma_mark_attached(struct vm_area_struct *vma)
+{
+	/*
+	 * No reader knows a NEW VMA, so a plain store will do. The store to
+	 * the tree is what publishes it.
+	 */
+	if (vma_lock_refs(vma) & VMA_LOCK_NEW)
+		atomic_set(&vma->vma_lock.refs, 0);
+	VM_WARN_ON_ONCE(!vma_is_attached(vma));
+}
+
+/**
+ * vma_lock_free_now - may the VMA be freed without a grace period?
+ * @vma: a VMA in no tree
+ *
+ * Yes if it never was in a tree, or if its mm has no users left: a reader must
+ * hold a reference of its own to mm_users.
+ */
+static inline bool vma_lock_free_now(const struct vm_area_struct *vma)
+{
+	if (vma_lock_refs(vma) & VMA_LOCK_NEW)
+		return true;
+	if (!atomic_read(&vma->vm_mm->mm_users))
+		return true;
+	/* A reader could lock it now and keep it past the grace period. */
+	WARN_ON_ONCE(vma_is_attached(vma));
+	return false;
+}
+
+static inline void vma_assert_attached(const struct vm_area_struct *vma)
+{
+	VM_WARN_ON_ONCE(!vma_is_attached(vma));
+}
+
+static inline void vma_assert_detached(const struct vm_area_struct *vma)
+{
+	VM_WARN_ON_ONCE(vma_is_attached(vma));
+}
+
+static inline void vma_assert_write_locked(const struct vm_area_struct *vma)
+{
+	struct mm_struct *mm = vma->vm_mm;
+
+	lockdep_assert_held_write(&mm->mmap_lock);
+	VM_WARN_ON_ONCE(!vma_write_locked_at(vma, mm->vma_lock.mm_lock_seq));
+}
+
+static inline void vma_assert_locked(const struct vm_area_struct *vma)
+{
+	/* Locked by somebody; lockdep alone knows whether by the caller. */
+	VM_WARN_ON_ONCE(!(vma_lock_refs(vma) & VMA_LOCK_READERS) &&
+		!vma_write_locked_at(vma,
+				READ_ONCE(vma->vm_mm->vma_lock.mm_lock_seq)));
+}
+
+#else /* !CONFIG_PER_VMA_LOCK */
+
+/* mmap_lock alone excludes: what follows costs nothing and promises nothing. */
+static inline void mm_vma_lock_init(struct mm_struct *mm) { }
+static inline void vma_lock_init(struct vm_area_struct *vma) { }
+static inline void vma_start_write(struct vm_area_struct *vma) { }
+static inline int vma_start_write_killable(struct vm_area_struct *vma)
+{
+	return 0;
+}
+static inline bool vma_try_start_write(struct vm_area_struct *vma)
+{
+	return true;
+}
+static inline void vma_start_write_all(struct mm_struct *mm) { }
+static inline int vma_start_write_all_killable(struct mm_struct *mm)
+{
+	return 0;
+}
+static inline bool vma_try_start_write_all(struct mm_struct *mm)
+{
+	return true;
+}
+static inline void vma_end_write_all(struct mm_struct *mm) { }
+static inline struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
+							unsigned long address)
+{
+	return NULL;
+}
+static inline bool vma_start_read(struct vm_area_struct *vma)
+{
+	return false;
+}
+static inline void vma_end_read(struct vm_area_struct *vma) { }
+static inline void vma_mark_attached(struct vm_area_struct *vma) { }
+static inline void vma_mark_detached(struct vm_area_struct *vma) { }
+static inline void vma_mark_detached_all(struct maple_tree *tree) { }
+static inline bool vma_lock_free_now(const struct vm_area_struct *vma)
+{
+	return true;
+}
+static inline void vma_assert_attached(const struct vm_area_struct *vma) { }
+static inline void vma_assert_detached(const struct vm_area_struct *vma) { }
+static inline void vma_assert_write_locked(const struct vm_area_struct *vma)
+{
+	lockdep_assert_held_write(&vma->vm_mm->mmap_lock);
+}
+static inline void vma_assert_locked(const struct vm_area_struct *vma)
+{
+	lockdep_assert_held(&vma->vm_mm->mmap_lock);
+}
+
+#endif /* CONFIG_PER_VMA_LOCK */
+#endif /* _LINUX_VMA_LOCK_H */

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _LINUX_VMA_LOCK_TYPES_H
+#define _LINUX_VMA_LOCK_TYPES_H
+
+#include <linux/lockdep_types.h>
+#include <linux/types.h>
+
+/*
+ * The two halves of the per-VMA lock, embedded in struct vm_area_struct and
+ * in struct mm_struct. Only include/linux/vma_lock.h and mm/vma_lock.c look
+ * inside; Documentation/mm/per-vma-locks.rst tells how the fields play
+ * together. Without CONFIG_PER_VMA_LOCK both are empty and take no room.
+ */
+#ifdef CONFIG_PER_VMA_LOCK
+
+/**
+ * struct vma_lock - the lock of one VMA
+ * @vm_lock_seq: mm_lock_seq under which the VMA was last write-locked by
+ *	itself. Written under mmap_lock held for write.
+ * @refs: readers that have published themselves, and VMA_LOCK_* flags above.
+ * @dep_map: the lock for lockdep, class "vma_lock".
+ */
+struct vma_lock {
+	u64 vm_lock_seq;
+	atomic_t refs;
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	struct lockdep_map dep_map;
+#endif
+};
+
+/**
+ * struct mm_vma_lock - what the VMA locks of one mm share
+ * @mm_lock_seq: counts write holds of mmap_lock in steps of VMA_SEQ_STEP, and
+ *	in its low bits says how mmap_lock is held now. Written under mmap_lock
+ *	held for write; never wraps (2^62 holds).
+ * @used: some reader may have locked a VMA of this mm. Set once, never cleared.
+ * @writer: the holder of mmap_lock that waits for readers to leave a VMA.
+ */
+struct mm_vma_lock {
+	u64 mm_lock_seq;
+	bool used;
+	struct rcuwait writer;
+};
+
+#else
+
+struct vma_lock { };
+struct mm_vma_lock { };
+
+#endif /* CONFIG_PER_VMA_LOCK */
+#endif /* _LINUX_VMA_LOCK_TYPES_H */

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Per-VMA locks: publishing readers, excluding them, finding a VMA.
+ *
+ * <linux/vma_lock.h> has the contract, Documentation/mm/per-vma-locks.rst the
+ * argument. Barriers are lettered in pairs: A matches A', B matches B'.
+ *
+ *	reader					writer (mmap_lock for write)
+ *	used = true				mm_lock_seq or vm_lock_seq: locked
+ *	refs++			A	A'	smp_mb()
+ *	recheck detached, seq		B'	used? refs?
+ *	...				C'	wait until refs has no reader
+ *	refs--			C		change the VMA
+ *				B		mm_lock_seq: unlocked
+ *
+ * A with A' is Dekker's: of a reader and a writer at least one sees the other.
+ * What the VMA is made of was stored before B, and is read after B'. What a
+ * reader did was done before C, and the writer goes on after C'.
+ */
+#include <linux/export.h>
+#include <linux/maple_tree.h>
+#include <linux/mm.h>
+#include <linux/rcuwait.h>
+#include <linux/sched/signal.h>
+#include <linux/vma_lock.h>
+#include <linux/vmstat.h>
+
+struct lock_class_key vma_lock_key;
+
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+/* Waiting for readers: tell lockdep, whoever they are, before sleeping. */
+static struct lockdep_map vma_lock_map = {
+	.name = "vma_lock",
+	.key = (struct lock_class_key *)&vma_lock_key,
+};
+
+static void vma_lock_might_wait(void)
+{
+	lock_acquire_exclusive(&vma_lock_map, 0, 0, NULL, _RET_IP_);
+	lock_release(&vma_lock_map, _RET_IP_);
+}
+#else
+static inline void vma_lock_might_wait(void) { }
+#endif
+
+/* C': what the last reader did happened before what we do next. */
+static bool vma_drained(struct vm_area_struct *vma)
+{
+	return !((unsigned int)atomic_read_acquire(&vma->vma_lock.refs) &
+		 VMA_LOCK_READERS);
+}
+
+/*
+ * Wait until no reader is published. Whoever publishes meanwhile sees WAITED,
+ * the sequence or DETACHED, and leaves again without having touched anything.
+ *
+ * The mm has one waiter at a time: mmap_lock is held for write.
+ */
+static int vma_drain(struct vm_area_struct *vma, bool killable)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	int ret;
+
+	/*
+	 * Fully ordered, and on the word that readers decrement: a reader that
+	 * leaves after this sees WAITED and wakes us, one that left before is
+	 * not counted any more when we look.
+	 */
+	atomic_fetch_or(VMA_LOCK_WAITED, &vma->vma_lock.refs);
+	ret = rcuwait_wait_event(&mm->vma_lock.writer, vma_drained(vma),
+				 killable ? TASK_KILLABLE :
+					    TASK_UNINTERRUPTIBLE);
+	/*
+	 * A late waker holds no reference to the VMA, only to the mm, and finds
+	 * no task in @writer, or one that bears being woken for nothing.
+	 */
+	atomic_andnot(VMA_LOCK_WAITED, &vma->vma_lock.refs);
+	return ret;
+}
+
+/* @mm is the mm of a reader that has just left, and kept by that reader. */
+void __vma_wake_writer(struct mm_struct *mm)
+{
+	rcuwait_wake_up(&mm->vma_lock.writer);
+}
+EXPORT_SYMBOL(__vma_wake_writer);
+
+/*
+ * Can nobody but the caller be a reader? Every reader holds mm_users for
+ * itself, and the caller is none, for it was allowed to wait for mmap_lock.
+ * The acquire orders us after the mmput() of a reader that is gone; one that
+ * takes its reference later comes after A' and sees the sequence. With no
+ * users at all the mm is being torn down.
+ */
+static bool mm_has_no_readers(struct mm_struct *mm)
+{
+	int users;
+
+	/* Pairs with A: set before a reader publishes itself, never cleared. */
+	if (!READ_ONCE(mm->vma_lock.used))
+		return true;
+	users = atomic_read_acquire(&mm->mm_users);
+	return users == 0 || (users == 1 && current->mm == mm);
+}
+
+int __vma_start_write_all(struct mm_struct *mm, bool killable)
+{
+	MA_STATE(mas, &mm->mm_mt, 0, 0);
+	struct vm_area_struct *vma;
+	int ret = 0;
+
+	VM_WARN_ON_ONCE(mm->vma_lock.mm_lock_seq & VMA_SEQ_MASK);
+	WRITE_ONCE(mm->vma_lock.mm_lock_seq,
+		   mm->vma_lock.mm_lock_seq | VMA_SEQ_HELD | VMA_SEQ_WIDE);
+	smp_mb();	/* A' */
+	vma_lock_might_wait();
+
+	if (mm_has_no_readers(mm))
+		return 0;
+
+	mas_for_each(&mas, vma, ULONG_MAX) {
+		if (likely(vma_drained(vma)))
+			continue;
+		ret = vma_drain(vma, killable);
+		if (ret) {
+			vma_end_write_all(mm);
+			break;
+		}
+	}
+	return ret;
+}
+EXPORT_SYMBOL(__vma_start_write_all);
+
+/**
+ * vma_try_start_write_all - exclude every reader of an mm if that needs no wait
+ * @mm: the mm, mmap_lock just taken for write
+ *
+ * For whoever only tries mmap_lock, maybe because it holds a lock (a page's,
+ * say) that a reader may be waiting for.
+ *
+ * Context: Does not sleep.
+ * Return: false if some VMA has a reader: no VMA is locked then, and the caller
+ * is to release mmap_lock.
+ */
+bool vma_try_start_write_all(struct mm_struct *mm)
+{
+	MA_STATE(mas, &mm->mm_mt, 0, 0);
+	struct vm_area_struct *vma;
+
+	VM_WARN_ON_ONCE(mm->vma_lock.mm_lock_seq & VMA_SEQ_MASK);
+	WRITE_ONCE(mm->vma_lock.mm_lock_seq,
+		   mm->vma_lock.mm_lock_seq | VMA_SEQ_HELD | VMA_SEQ_WIDE);
+	smp_mb();	/* A' */
+
+	/* The caller may be a reader itself: mm_users would not tell. */
+	if (!READ_ONCE(mm->vma_lock.used))
+		return true;
+
+	mas_for_each(&mas, vma, ULONG_MAX) {
+		if (unlikely(!vma_drained(vma))) {
+			vma_end_write_all(mm);
+			return false;
+		}
+	}
+	return true;
+}
+EXPORT_SYMBOL(vma_try_start_write_all);
+
+/*
+ * Whether readers still have to leave before the VMA is write-locked. The
+ * previous number is left in @old: whoever fails puts that back, and not zero,
+ * which a reader could take, beside an old mm_lock_seq, for "never locked".
+ */
+static bool vma_set_write_locked(struct vm_area_struct *vma, u64 *old)
+{
+	u64 seq = vma->vm_mm->vma_lock.mm_lock_seq;
+
+	lockdep_assert_held_write(&vma->vm_mm->mmap_lock);
+	VM_WARN_ON_ONCE(!(seq & VMA_SEQ_HELD));
+	if (vma_write_locked_at(vma, seq))
+		return false;
+
+	*old = vma->vma_lock.vm_lock_seq;
+	WRITE_ONCE(vma->vma_lock.vm_lock_seq, seq);
+	smp_mb();	/* A' */
+	return !vma_drained(vma);
+}
+
+int __vma_start_write(struct vm_area_struct *vma, bool killable)
+{
+	u64 old;
+	int ret;
+
+	vma_lock_might_wait();
+	if (likely(!vma_set_write_locked(vma, &old)))
+		return 0;
+	ret = vma_drain(vma, killable);
+	if (ret)
+		WRITE_ONCE(vma->vma_lock.vm_lock_seq, old);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(__vma_start_write);
+
+/**
+ * vma_try_start_write - exclude the readers of a VMA if that needs no wait
+ * @vma: the VMA, of an mm whose mmap_lock the caller holds for write
+ *
+ * Context: Does not sleep.
+ * Return: false if the VMA has a reader; it is not locked then.
+ */
+bool vma_try_start_write(struct vm_area_struct *vma)
+{
+	u64 old;
+
+	if (likely(!vma_set_write_locked(vma, &old)))
+		return true;
+	WRITE_ONCE(vma->vma_lock.vm_lock_seq, old);
+	return false;
+}
+EXPORT_SYMBOL_GPL(vma_try_start_write);
+
+/**
+ * vma_mark_detached - a VMA has left the tree for good
+ * @vma: the VMA, write-locked
+ *
+ * Readers may still find it under RCU, and the write lock ends with the next
+ * release or downgrade of mmap_lock, perhaps before the VMA is freed. From here
+ * on they see DETACHED instead. Those that published themselves before it, and
+ * are about to see the write lock, must have done so before that lock ends:
+ * hence the wait, which is for a few instructions of theirs and no longer.
+ *
+ * Context: May sleep, not for long.
+ */
+void vma_mark_detached(struct vm_area_struct *vma)
+{
+	vma_assert_write_locked(vma);
+	vma_assert_attached(vma);
+
+	/* Fully ordered: is to the readers' increment what A' is to A. */
+	if ((unsigned int)atomic_fetch_or(VMA_LOCK_DETACHED,
+					  &vma->vma_lock.refs) &
+	    VMA_LOCK_READERS)
+		vma_drain(vma, false);
+}
+
+/**
+ * vma_mark_detached_all - vma_mark_detached() for all VMAs of a side tree
+ * @tree: the tree, whose VMAs have left that of their mm
+ *
+ * Context: May sleep, not for long.
+ */
+void vma_mark_detached_all(struct maple_tree *tree)
+{
+	MA_STATE(mas, tree, 0, 0);
+	struct vm_area_struct *vma;
+
+	mas_for_each(&mas, vma, ULONG_MAX)
+		vma_mark_detached(vma);
+}
+
+/* Undo a publication that came to nothing. Lockdep has not heard of it. */
+static void vma_unpublish(struct vm_area_struct *vma)
+{
+	struct mm_struct *mm = vma->vm_mm;
+
+	if (unlikely(atomic_dec_return_release(&vma->vma_lock.refs) < 0))
+		__vma_wake_writer(mm);
+}
+
+/**
+ * vma_start_read - lock a VMA for reading, or say that it can't be had
+ * @vma: the VMA, found in the tree of an mm of which the caller holds a
+ *	reference of its own to mm_users, and kept from being freed by RCU
+ *
+ * Until vma_end_read() nobody changes the VMA, its place in the tree or its
+ * page tables in a way that mmap_lock held for read would have prevented. Other
+ * VMAs may change. The holder may sleep; it may only try mmap_lock, never wait
+ * for it.
+ *
+ * Context: rcu_read_lock(). Does not sleep.
+ * Return: true if locked. Not, if a writer has the VMA or it left the tree.
+ */
+bool vma_start_read(struct vm_area_struct *vma)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	u64 seq;
+
+	/* A glance, to save the writes below when there is no hope. */
+	if (vma_write_locked_at(vma, READ_ONCE(mm->vma_lock.mm_lock_seq)))
+		return false;
+
+	if (unlikely(!READ_ONCE(mm->vma_lock.used)))
+		WRITE_ONCE(mm->vma_lock.used, true);
+
+	/* A: fully ordered. Any flag makes the number large. */
+	if (unlikely((unsigned int)atomic_inc_return(&vma->vma_lock.refs) >
+		     VMA_LOCK_READERS))
+		goto unpublish;
+
+	/*
+	 * B': the acquire pairs with the release in vma_end_write_all(). If
+	 * the number is one that a writer has yet to change, that writer sees
+	 * us (A'). vm_lock_seq is read after it: with the number of one hold
+	 * comes the vm_lock_seq of the holds before.
+	 */
+	seq = smp_load_acquire(&mm->vma_lock.mm_lock_seq);
+	if (unlikely(vma_write_locked_at(vma, seq)))
+		goto unpublish;
+
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	lock_acquire_shared(&vma->vma_lock.dep_map, 0, 1, NULL, _RET_IP_);
+#endif
+	return true;
+
+unpublish:
+	vma_unpublish(vma);
+	return false;
+}
+EXPORT_SYMBOL_GPL(vma_start_read);
+
+/**
+ * lock_vma_under_rcu - find the VMA that holds an address, and lock it
+ * @mm: the mm; the caller holds a reference of its own to mm_users
+ * @address: the address
+ *
+ * NULL says nothing about the address: there may be no VMA, or one with a
+ * writer. The caller takes mmap_lock to learn more. What the caller needs of
+ * the VMA besides its range it checks itself, now that it holds still.
+ *
+ * Context: Process context. Does not sleep.
+ * Return: the VMA, locked for reading, or NULL.
+ */
+struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
+					  unsigned long address)
+{
+	MA_STATE(mas, &mm->mm_mt, address, address);
+	struct vm_area_struct *vma;
+
+	rcu_read_lock();
+	vma = mas_walk(&mas);
+	if (unlikely(!vma))
+		goto none;
+
+	/*
+	 * The walk may have met a node that a writer was replacing, so the VMA
+	 * may have left the tree or not hold the address (any more). It has not
+	 * been freed, for it was in this tree since rcu_read_lock(); so it is
+	 * of this mm, too.
+	 */
+	if (unlikely(!vma_start_read(vma))) {
+		count_vm_vma_lock_event(vma_is_attached(vma) ?
+					VMA_LOCK_ABORT : VMA_LOCK_MISS);
+		goto none;
+	}
+	VM_WARN_ON_ONCE(vma->vm_mm != mm);
+	if (unlikely(address < vma->vm_start || address >= vma->vm_end)) {
+		vma_end_read(vma);
+		count_vm_vma_lock_event(VMA_LOCK_MISS);
+		goto none;
+	}
+	rcu_read_unlock();
+	return vma;
+
+none:
+	rcu_read_unlock();
+	return NULL;
+}
+EXPORT_SYMBOL_GPL(lock_vma_under_rcu);

@@ -1,0 +1,112 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Build one of the kernels into build/KERNEL-ARCH, unless it is current.
+. "$(dirname "$0")/lib.sh"
+
+usage()
+{
+	cat <<EOF
+usage: scripts/kernel.sh [-h] pervma|base|debug|step|off [ARCH]
+
+Configures (tinyconfig and the fragments of kernel/configs) and builds a kernel
+into build/KERNEL-ARCH; the log is build/KERNEL-ARCH.log. Does nothing if
+neither source nor config have changed. JOBS= sets the number of jobs.
+EOF
+}
+
+[ "${1:-}" != -h ] || { usage; exit 0; }
+[ $# -ge 1 ] && [ $# -le 2 ] || { usage >&2; exit 2; }
+kernel=$1 arch=${2:-x86_64}
+jobs=${JOBS:-$(nproc)}
+configs=$TOP/kernel/configs
+out=$BUILD/$kernel-$arch
+src=$TREE
+target=vmlinux
+fragments=("$configs/guest.config" "$configs/guest-$arch.config")
+case $kernel in
+pervma) fragments+=("$configs/pervma.config") ;;
+debug) fragments+=("$configs/pervma.config" "$configs/debug.config") ;;
+off) fragments+=("$configs/off.config") ;;
+step) fragments=("$configs/step.config") ;;
+base) src=$BUILD/linux-base ;;
+*) usage >&2; exit 2 ;;
+esac
+[ "$arch" = x86_64 ] || die "$arch: not an architecture that is covered (x86_64)"
+for tool in gcc:gcc make:make flex:flex bison:bison bc:bc; do
+	need "${tool%%:*}" "${tool##*:}"
+done
+
+[ -d "$TREE/.git" ] || "$TOP/scripts/tree.sh"
+if [ "$kernel" = base ]; then
+	base=$(git -C "$TREE" rev-parse 'base^{commit}')
+	if [ "$(git -C "$src" rev-parse HEAD 2>/dev/null)" != "$base" ]; then
+		say "checking out the base source"
+		rm -rf "$src"
+		git -C "$TREE" worktree prune
+		git -C "$TREE" worktree add -q --detach "$src" base
+	fi
+fi
+
+id=$({ git -C "$src" rev-parse HEAD; git -C "$src" diff HEAD
+       cat "${fragments[@]}"; gcc --version; } | sha1sum | cut -d' ' -f1)
+[ "$(cat "$out/.id" 2>/dev/null)" != "$id" ] || exit 0
+
+cc=gcc
+if command -v ccache >/dev/null; then
+	cc="ccache gcc"
+	# Kernels built elsewhere from the same source hit, too.
+	export CCACHE_BASEDIR=$BUILD CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-8G}
+fi
+export KBUILD_BUILD_USER=pervma KBUILD_BUILD_HOST=pervma KBUILD_BUILD_TIMESTAMP='2020-01-01'
+mk()
+{
+	make -C "$src" O="$out" ARCH="$arch" CC="$cc" "$@"
+}
+
+log=$out.log
+mkdir -p "$out"
+rm -f "$out/.id"
+say "$kernel-$arch: configuring"
+{
+	mk tinyconfig
+	(cd "$src" && scripts/kconfig/merge_config.sh -m -O "$out" "$out/.config" "${fragments[@]}")
+	mk olddefconfig
+} > "$log" 2>&1 || { tail -20 "$log" >&2; die "$kernel-$arch: cannot configure, see $log"; }
+
+# A symbol that was asked for and did not survive is an error; the last
+# fragment to name it decides.
+lost=$(cat "${fragments[@]}" | sed -n 's/^# \(CONFIG_[A-Z0-9_]*\) is not set$/\1=n/p; /^CONFIG_/p' |
+	awk -F= '{ want[$1] = $0 } END { for (s in want) print want[s] }' |
+	while IFS='=' read -r sym val; do
+		if [ "$val" = n ]; then
+			! grep -q "^$sym=" "$out/.config" || echo "$sym=n"
+		else
+			grep -qxF "$sym=$val" "$out/.config" || echo "$sym=$val"
+		fi
+	done)
+[ -z "$lost" ] || die "$kernel-$arch: did not survive the merge: $(echo $lost)"
+
+# Progress: objects of those that the last such build had, or about 1600.
+expected=$(cat "$BUILD/.objects-$kernel-$arch" 2>/dev/null || echo 1600)
+start=$SECONDS
+mk -j"$jobs" $target >> "$log" 2>&1 &
+pid=$!
+trap 'kill $pid 2>/dev/null || true' EXIT
+while kill -0 $pid 2>/dev/null; do
+	for _ in $(seq 60); do
+		kill -0 $pid 2>/dev/null || break 2
+		sleep 0.5
+	done
+	done_=$(grep -cE '^  (CC|AS|AR|LD) ' "$log" || true)
+	say "$kernel-$arch: $done_ of about $expected objects, $((SECONDS - start)) s"
+done
+trap - EXIT
+wait $pid || {
+	grep -E -m5 'error|Error' "$log" >&2 || tail -20 "$log" >&2
+	die "$kernel-$arch: the build failed, see $log"
+}
+done_=$(grep -cE '^  (CC|AS|AR|LD) ' "$log" || true)
+[ "$done_" -le "$expected" ] && [ -f "$BUILD/.objects-$kernel-$arch" ] ||
+	echo "$done_" > "$BUILD/.objects-$kernel-$arch"
+echo "$id" > "$out/.id"
+say "$kernel-$arch: built in $((SECONDS - start)) s"

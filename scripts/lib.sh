@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What the scripts share. Source it; it sets TOP, BUILD and TREE.
+
+set -euo pipefail
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+BUILD=$TOP/build
+TREE=$BUILD/linux
+# The user's git and make settings are not ours to inherit.
+unset GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE MAKEFLAGS MFLAGS MAKELEVEL || true
+
+die()
+{
+	echo "${0##*/}: $*" >&2
+	exit 1
+}
+
+say()
+{
+	echo "== $*"
+}
+
+# need COMMAND PACKAGE: one clear line when something is not installed
+need()
+{
+	command -v "$1" >/dev/null || die "no $1: install $2, or run 'make deps'"
+}
+
+# The series, one entry a line: PATCH, a tab, the whole files that it adds.
+series_entries()
+{
+	awk '
+		/^#\+ / { sub(/^#\+ /, ""); files = files " " $0; next }
+		/^#/ || /^[ \t]*$/ { next }
+		{ if (patch) print patch "\t" files; patch = $1; files = "" }
+		END { if (patch) print patch "\t" files }
+	' "$TOP/series"
+}
+
+# base_version PACKAGE: the version that BASE names for it
+base_version()
+{
+	awk -v p="$1" '$1 == p { print $2 }' "$TOP/BASE"
+}
+
+# tree_version DIR: the version of a kernel source tree
+tree_version()
+{
+	[ -f "$1/Makefile" ] && [ -f "$1/Kconfig" ] && [ -d "$1/mm" ] ||
+		die "$1: not a kernel source tree"
+	awk '
+		/^VERSION = /    { v = $3 }
+		/^PATCHLEVEL = / { p = $3 }
+		/^SUBLEVEL = /   { s = $3 }
+		END { print v "." p "." s }
+	' "$1/Makefile"
+}
+
+# One patch as a complete diff: its hunks, and its whole files as new files.
+# full_diff PATCH FILE...
+full_diff()
+{
+	local patch=$1 f
+	shift
+	for f; do
+		git -C "$TOP" diff --no-index --no-renames -- /dev/null "$f" |
+			sed '/^index /d' || true
+	done
+	awk '/^diff --git /{ on = 1 } on' "$TOP/$patch"
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the per-VMA lock tests share: the switch, the counters, threads that
+ * start together, and memory for them.
+ */
+#ifndef SELFTESTS_MM_VMA_LOCK_H
+#define SELFTESTS_MM_VMA_LOCK_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../kselftest.h"
+
+#define SWITCH "/proc/sys/vm/per_vma_lock"
+#define PAGE 4096UL
+#define HUGE (2UL << 20)
+
+/* A counter of /proc/vmstat, or -1 if this kernel does not have it. */
+static inline long vmstat(const char *name)
+{
+	char line[128];
+	size_t n = strlen(name);
+	long value = -1;
+	FILE *f = fopen("/proc/vmstat", "r");
+
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, n) && line[n] == ' ')
+			value = atol(line + n + 1);
+	fclose(f);
+	return value;
+}
+
+static inline void set_switch(bool on)
+{
+	int fd = open(SWITCH, O_WRONLY);
+
+	if (fd < 0 || write(fd, on ? "1" : "0", 1) != 1)
+		ksft_exit_fail_msg("%s: %s\n", SWITCH, strerror(errno));
+	close(fd);
+}
+
+/* Skips the whole test on a kernel without the feature or its counters. */
+static inline void need_per_vma_lock(void)
+{
+	if (access(SWITCH, F_OK))
+		ksft_exit_skip("no %s: no CONFIG_PER_VMA_LOCK\n", SWITCH);
+	if (access(SWITCH, W_OK))
+		ksft_exit_skip("%s: not writable: not root\n", SWITCH);
+	if (vmstat("vma_lock_success") < 0)
+		ksft_exit_skip("no CONFIG_PER_VMA_LOCK_STATS\n");
+}
+
+/*
+ * Anonymous memory in a VMA of its own (a gap on either side), of small pages
+ * or huge ones, aligned to HUGE. PROT is set when the advice has been taken.
+ */
+static inline char *map_area(size_t size, bool huge, int prot)
+{
+	size_t room = size + 2 * HUGE;
+	char *p = mmap(NULL, room, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *area;
+
+	if (p == MAP_FAILED)
+		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+	area = (char *)(((uintptr_t)p + HUGE) & ~(HUGE - 1));
+	if (madvise(area, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) &&
+	    errno != EINVAL)
+		ksft_exit_fail_msg("madvise: %s\n", strerror(errno));
+	if (mprotect(area, size, prot))
+		ksft_exit_fail_msg("mprotect: %s\n", strerror(errno));
+	return area;
+}
+
+/* How long a race runs: VMA_LOCK_SECONDS, or 5. */
+static inline int race_seconds(void)
+{
+	const char *s = getenv("VMA_LOCK_SECONDS");
+
+	return s && atoi(s) > 0 ? atoi(s) : 5;
+}
+
+static inline double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+static inline pthread_t start(void *(*fn)(void *), void *arg)
+{
+	pthread_t t;
+	int err = pthread_create(&t, NULL, fn, arg);
+
+	if (err)
+		ksft_exit_fail_msg("pthread_create: %s\n", strerror(err));
+	return t;
+}
+
+#endif /* SELFTESTS_MM_VMA_LOCK_H */

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Which lock served a fault, by its counters, and that the memory is right:
+ * anonymous faults of several threads, small pages and huge ones, first touch
+ * and copy on write, with the switch on and off.
+ */
+#include "vma_lock.h"
+
+#define THREADS 4
+#define PAGES 512		/* a thread's share */
+
+enum kind { OWN_VMA, ONE_VMA };
+
+static pthread_barrier_t barrier;
+static char *area[THREADS];
+static size_t step;		/* between touched addresses */
+static size_t touches;
+static int bad;
+
+static uint64_t stamp(const char *p)
+{
+	return (uint64_t)(uintptr_t)p * 0x9e3779b97f4a7c15ULL;
+}
+
+/* Write a word to each page of a share, then look whether all is there. */
+static void *toucher(void *arg)
+{
+	char *p = area[(long)arg];
+	size_t i, j;
+
+	pthread_barrier_wait(&barrier);
+	for (i = 0; i < touches; i++) {
+		uint64_t *w = (uint64_t *)(p + i * step);
+
+		for (j = 1; j < 8; j++)
+			if (w[j])
+				__atomic_store_n(&bad, 1, __ATOMIC_RELAXED);
+		w[0] = stamp(p + i * step);
+	}
+	pthread_barrier_wait(&barrier);
+	for (i = 0; i < touches; i++)
+		if (*(uint64_t *)(p + i * step) != stamp(p + i * step))
+			__atomic_store_n(&bad, 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+struct counts {
+	long faults, success, abort, retry, miss;
+};
+
+static struct counts count(void)
+{
+	return (struct counts) {
+		vmstat("pgfault"), vmstat("vma_lock_success"),
+		vmstat("vma_lock_abort"), vmstat("vma_lock_retry"),
+		vmstat("vma_lock_miss"),
+	};
+}
+
+static struct counts touch_all(void)
+{
+	pthread_t t[THREADS];
+	struct counts a, b;
+	long i;
+
+	bad = 0;
+	pthread_barrier_init(&barrier, NULL, THREADS);
+	a = count();
+	for (i = 0; i < THREADS; i++)
+		t[i] = start(toucher, (void *)i);
+	for (i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+	b = count();
+	pthread_barrier_destroy(&barrier);
+	return (struct counts) {
+		b.faults - a.faults, b.success - a.success, b.abort - a.abort,
+		b.retry - a.retry, b.miss - a.miss,
+	};
+}
+
+static void map_shares(enum kind kind, bool huge)
+{
+	size_t share = huge ? 6 * HUGE : PAGES * PAGE;
+	char *all = NULL;
+	long i;
+
+	step = huge ? HUGE : PAGE;
+	touches = share / step;
+	if (kind == ONE_VMA)
+		all = map_area(THREADS * share, huge, PROT_READ | PROT_WRITE);
+	for (i = 0; i < THREADS; i++)
+		area[i] = all ? all + i * share :
+			map_area(share, huge, PROT_READ | PROT_WRITE);
+}
+
+static void unmap_shares(enum kind kind)
+{
+	size_t share = touches * step;
+	long i;
+
+	if (kind == ONE_VMA)
+		munmap(area[0], THREADS * share);
+	else
+		for (i = 0; i < THREADS; i++)
+			munmap(area[i], share);
+}
+
+/* EXPECT of the faults on the areas, in percent, under the VMA lock */
+static void test(const char *name, enum kind kind, bool huge, bool on)
+{
+	struct counts c;
+	long want;
+
+	set_switch(on);
+	map_shares(kind, huge);
+	c = touch_all();
+	/*
+	 * All but the first touch of each VMA, which has no anon_vma yet. The
+	 * threads' own stacks and the C library come on top, on either side.
+	 */
+	want = THREADS * touches * 99 / 100 - THREADS;
+	ksft_print_msg("%.1f %s: %ld faults: %ld success, %ld abort, %ld retry, %ld miss\n", now(),
+		       name, c.faults, c.success, c.abort, c.retry, c.miss);
+	ksft_test_result(!bad, "%s: contents\n", name);
+	if (on)
+		ksft_test_result(c.success >= want, "%s: under the VMA lock\n", name);
+	else
+		ksft_test_result(!c.success && !c.abort && !c.retry && !c.miss,
+				 "%s: never under the VMA lock\n", name);
+	unmap_shares(kind);
+	set_switch(true);
+}
+
+/* After fork(), each write of the child copies a page. */
+static void test_cow(void)
+{
+	const char *name = "copy on write";
+	struct counts c;
+	int status = -1;
+	pid_t pid;
+	size_t i, j;
+
+	map_shares(ONE_VMA, false);
+	touch_all();
+	pid = fork();
+	if (!pid) {
+		/* What toucher() wants to see is a stamp it has cleared. */
+		c = touch_all();
+		ksft_print_msg("%s: %ld faults: %ld success, %ld abort\n",
+			       name, c.faults, c.success, c.abort);
+		_exit(bad ? 1 : c.success < (long)(THREADS * touches * 99 / 100) ? 2 : 0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		status = -1;
+	for (i = 0, bad = 0; i < THREADS; i++)
+		for (j = 0; j < touches; j++)
+			if (*(uint64_t *)(area[i] + j * step) != stamp(area[i] + j * step))
+				bad = 1;
+	ksft_test_result(status >= 0 && WEXITSTATUS(status) != 1 && !bad,
+			 "%s: contents\n", name);
+	ksft_test_result(!status, "%s: under the VMA lock\n", name);
+	unmap_shares(ONE_VMA);
+}
+
+/* Nothing there, or no right to it: the same signal, code and address. */
+static volatile int got_signal, got_code;
+static void *volatile got_addr;
+
+static void on_fault(int sig, siginfo_t *info, void *ctx)
+{
+	got_signal = sig;
+	got_code = info->si_code;
+	got_addr = info->si_addr;
+	/* Make it succeed, so that the access goes on. */
+	mmap((void *)((uintptr_t)info->si_addr & ~(PAGE - 1)), PAGE,
+	     PROT_READ | PROT_WRITE,
+	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+}
+
+static bool faults_with(volatile char *p, int code)
+{
+	got_signal = 0;
+	*p = 1;
+	return got_signal == SIGSEGV && got_code == code && got_addr == p;
+}
+
+static void test_signals(void)
+{
+	struct sigaction sa = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
+	struct sigaction old;
+	char *p = map_area(16 * PAGE, false, PROT_READ | PROT_WRITE);
+
+	memset(p, 1, 16 * PAGE);
+	mprotect(p, PAGE, PROT_READ);
+	munmap(p + 8 * PAGE, PAGE);
+	sigaction(SIGSEGV, &sa, &old);
+	ksft_test_result(faults_with(p + 5, SEGV_ACCERR), "signals: SEGV_ACCERR\n");
+	ksft_test_result(faults_with(p + 8 * PAGE + 5, SEGV_MAPERR),
+			 "signals: SEGV_MAPERR\n");
+	sigaction(SIGSEGV, &old, NULL);
+	munmap(p, 16 * PAGE);
+}
+
+int main(void)
+{
+	ksft_print_header();
+	need_per_vma_lock();
+	ksft_set_plan(16);
+
+	test("small pages, a VMA each", OWN_VMA, false, true);
+	test("small pages, one VMA", ONE_VMA, false, true);
+	test("huge pages, a VMA each", OWN_VMA, true, true);
+	test("huge pages, one VMA", ONE_VMA, true, true);
+	test("switch off, a VMA each", OWN_VMA, false, false);
+	test("switch on again", OWN_VMA, false, true);
+	test_cow();
+	test_signals();
+
+	ksft_finished();
+}

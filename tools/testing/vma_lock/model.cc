@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The protocol of mm/vma_lock.c under the C++11 memory model, in Relacy.
+ *
+ * One mm, one VMA, readers that look it up and hold it, and one writer that
+ * goes through several holds of mmap_lock: wide, narrow, narrow and interrupted
+ * while it waits, then wide with the VMA detached, a downgrade, and freeing.
+ * What the VMA lock protects are plain variables: Relacy reports a race when a
+ * reader and the writer are in the VMA together, or when a reader sees an old
+ * value, and a deadlock when a wake-up is lost.
+ *
+ * The names are those of the kernel code. A fully ordered kernel atomic is a
+ * relaxed one between two seq_cst fences here. Each mutant leaves out or
+ * weakens one thing; "model -l" lists them. A mutant that the model does not
+ * catch fails the test.
+ */
+#include <relacy/relacy.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <sstream>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum mutant {
+	NONE,
+	NO_READER_BARRIER,
+	NO_WRITER_BARRIER,
+	NO_RECHECK,
+	RECHECK_RELAXED,
+	RECHECK_BEFORE_PUBLISH,
+	UNLOCK_RELAXED,
+	EQUAL_NOT_GREATER,
+	NO_DRAIN,
+	DRAIN_RELAXED,
+	END_READ_RELAXED,
+	NO_WAKE,
+	NO_DETACHED_CHECK,
+	DETACH_WITHOUT_DRAIN,
+	FREE_WITHOUT_GRACE_PERIOD,
+	USED_AFTER_PUBLISH,
+	USERS_RELAXED,
+	NR_MUTANTS
+};
+
+static const struct {
+	const char *name, *what;
+} mutants[NR_MUTANTS] = {
+	{ "none", "the protocol as it is" },
+	{ "no-reader-barrier", "A: refs++ orders nothing" },
+	{ "no-writer-barrier", "A': no smp_mb() behind the store of the sequence" },
+	{ "no-recheck", "the sequence is not read again after publishing" },
+	{ "recheck-relaxed", "B': the recheck is no acquire" },
+	{ "recheck-before-publish", "the sequence is only read before publishing" },
+	{ "unlock-relaxed", "B: vma_end_write_all() is no release" },
+	{ "equal-not-greater", "write-locked is ==, not >=" },
+	{ "no-drain", "the writer does not wait for readers" },
+	{ "drain-relaxed", "C': vma_drained() is no acquire" },
+	{ "end-read-relaxed", "C: vma_end_read() is no release" },
+	{ "no-wake", "the last reader wakes nobody" },
+	{ "no-detached-check", "readers do not look at DETACHED" },
+	{ "detach-without-drain", "vma_mark_detached() does not wait" },
+	{ "free-without-grace-period", "the VMA is freed at once" },
+	{ "used-after-publish", "mm->used is set behind A" },
+	{ "users-relaxed", "mm_users is read without acquire" },
+};
+
+static mutant mutant_now;
+
+static bool is(mutant m)
+{
+	return mutant_now == m;
+}
+
+static const unsigned HELD = 1, WIDE = 2, STEP = 4;
+static const unsigned READERS = 0xff, DETACHED = 0x100, WAITED = 0x200;
+
+static const auto relaxed = rl::mo_relaxed;
+static const auto acquire = rl::mo_acquire;
+static const auto release = rl::mo_release;
+static const auto seq_cst = rl::mo_seq_cst;
+
+/* rcuwait: the mutex stands for the scheduler's, fences for set_current_state() */
+struct rcuwait {
+	rl::mutex lock;
+	rl::condition_variable_any cv;
+	rl::var<int> sleeping;
+
+	void wake()
+	{
+		rl::atomic_thread_fence(seq_cst, $);
+		lock.lock($);
+		if (VAR(sleeping)) {
+			VAR(sleeping) = 0;
+			cv.notify_all($);
+		}
+		lock.unlock($);
+	}
+	void prepare()
+	{
+		lock.lock($);
+		VAR(sleeping) = 1;
+		lock.unlock($);
+		rl::atomic_thread_fence(seq_cst, $);
+	}
+	void schedule()
+	{
+		lock.lock($);
+		while (VAR(sleeping))
+			cv.wait(lock, $);
+		lock.unlock($);
+	}
+	void finish()
+	{
+		lock.lock($);
+		VAR(sleeping) = 0;
+		lock.unlock($);
+	}
+};
+
+/* NREADERS threads of the process, which are counted in mm_users throughout. */
+template<typename derived, int nreaders>
+struct base : rl::test_suite<derived, nreaders + 1> {
+	/* struct mm_struct */
+	rl::atomic<unsigned> mm_lock_seq, used, mm_users;
+	rcuwait writer;
+	rl::atomic<int> tree;		/* does it hold the VMA? */
+	rl::atomic<int> rcu[nreaders];
+	/* struct vm_area_struct */
+	rl::atomic<unsigned> vm_lock_seq, refs;
+	rl::var<int> memory;		/* written when it is freed */
+	rl::var<int> contents;		/* its range, flags and page tables */
+
+	void before()
+	{
+		mm_lock_seq.store(STEP, relaxed, $);
+		used.store(0, relaxed, $);
+		mm_users.store(nreaders + 1, relaxed, $);
+		vm_lock_seq.store(0, relaxed, $);
+		refs.store(0, relaxed, $);
+		tree.store(1, relaxed, $);
+		for (int i = 0; i < nreaders; i++)
+			rcu[i].store(0, relaxed, $);
+		VAR(writer.sleeping) = 0;
+		VAR(memory) = 0;
+		VAR(contents) = 0;
+	}
+
+	bool write_locked_at(unsigned seq)
+	{
+		unsigned v;
+
+		if (seq & WIDE)
+			return true;
+		v = vm_lock_seq.load(relaxed, $);
+		return is(EQUAL_NOT_GREATER) ? v == seq : v >= seq;
+	}
+
+	void unpublish()
+	{
+		unsigned old = refs.fetch_sub(1, is(END_READ_RELAXED) ? relaxed : release, $);
+
+		if ((old & WAITED) && !is(NO_WAKE))
+			writer.wake();
+	}
+
+	bool start_read()
+	{
+		unsigned old, seq;
+
+		seq = mm_lock_seq.load(relaxed, $);
+		if (write_locked_at(seq))
+			return false;
+		if (!is(USED_AFTER_PUBLISH) && !used.load(relaxed, $))
+			used.store(1, relaxed, $);
+
+		if (is(RECHECK_BEFORE_PUBLISH))
+			seq = mm_lock_seq.load(acquire, $);
+		if (!is(NO_READER_BARRIER))
+			rl::atomic_thread_fence(seq_cst, $);
+		old = refs.fetch_add(1, relaxed, $);
+		if (!is(NO_READER_BARRIER))
+			rl::atomic_thread_fence(seq_cst, $);
+
+		if (is(USED_AFTER_PUBLISH) && !used.load(relaxed, $))
+			used.store(1, relaxed, $);
+		if ((old & WAITED) || ((old & DETACHED) && !is(NO_DETACHED_CHECK)))
+			goto no;
+		if (is(NO_RECHECK))
+			return true;
+		if (!is(RECHECK_BEFORE_PUBLISH))
+			seq = mm_lock_seq.load(is(RECHECK_RELAXED) ? relaxed : acquire, $);
+		if (write_locked_at(seq))
+			goto no;
+		return true;
+	no:
+		unpublish();
+		return false;
+	}
+
+	/* lock_vma_under_rcu() and what follows, in reader I */
+	void read(int i)
+	{
+		bool locked;
+
+		rcu[i].store(1, relaxed, $);
+		rl::atomic_thread_fence(seq_cst, $);
+		if (!tree.load(acquire, $)) {
+			rcu[i].store(0, release, $);
+			return;
+		}
+		(void)(int)VAR(memory);
+		locked = start_read();
+		rcu[i].store(0, release, $);
+		if (!locked)
+			return;
+		(void)(int)VAR(memory);
+		(void)(int)VAR(contents);
+		unpublish();
+	}
+
+	bool drained()
+	{
+		return !(refs.load(is(DRAIN_RELAXED) ? relaxed : acquire, $) & READERS);
+	}
+
+	/* Returns false if a signal came first, which KILLABLE allows. */
+	bool drain(bool killable)
+	{
+		bool ok = true;
+
+		if (is(NO_DRAIN))
+			return true;
+		rl::atomic_thread_fence(seq_cst, $);
+		refs.fetch_or(WAITED, relaxed, $);
+		rl::atomic_thread_fence(seq_cst, $);
+		for (;;) {
+			writer.prepare();
+			if (drained())
+				break;
+			if (killable && rl::rand(2)) {
+				ok = false;
+				break;
+			}
+			writer.schedule();
+		}
+		writer.finish();
+		refs.fetch_and(~WAITED, relaxed, $);
+		return ok;
+	}
+
+	void writer_barrier()
+	{
+		if (!is(NO_WRITER_BARRIER))
+			rl::atomic_thread_fence(seq_cst, $);
+	}
+
+	/* mmap_write_lock(), wide; TASKS: those of mm_users that are no reader */
+	void start_write_all()
+	{
+		mm_lock_seq.store(mm_lock_seq.load(relaxed, $) | HELD | WIDE, relaxed, $);
+		writer_barrier();
+		if (!used.load(relaxed, $))
+			return;
+		if (mm_users.load(is(USERS_RELAXED) ? relaxed : acquire, $) == 1)
+			return;
+		if (tree.load(relaxed, $) && !drained())
+			drain(false);
+	}
+
+	/* An audited writer: mmap_lock alone, then this VMA */
+	bool start_write_narrow(bool killable)
+	{
+		unsigned old, seq = mm_lock_seq.load(relaxed, $) | HELD;
+
+		mm_lock_seq.store(seq, release, $);
+		old = vm_lock_seq.load(relaxed, $);
+		vm_lock_seq.store(seq, relaxed, $);
+		writer_barrier();
+		if (drained() || drain(killable))
+			return true;
+		vm_lock_seq.store(old, relaxed, $);
+		return false;
+	}
+
+	void end_write_all()
+	{
+		unsigned seq = mm_lock_seq.load(relaxed, $);
+
+		mm_lock_seq.store((seq & ~(HELD | WIDE)) + STEP,
+				  is(UNLOCK_RELAXED) ? relaxed : release, $);
+	}
+
+	void change()
+	{
+		VAR(contents) = (int)VAR(contents) + 1;
+	}
+
+	void detach()
+	{
+		unsigned old;
+
+		tree.store(0, release, $);
+		rl::atomic_thread_fence(seq_cst, $);
+		old = refs.fetch_or(DETACHED, relaxed, $);
+		rl::atomic_thread_fence(seq_cst, $);
+		if ((old & READERS) && !is(DETACH_WITHOUT_DRAIN))
+			drain(false);
+	}
+
+	void free_after_grace_period()
+	{
+		if (!is(FREE_WITHOUT_GRACE_PERIOD)) {
+			rl::atomic_thread_fence(seq_cst, $);
+			for (int i = 0; i < nreaders; i++)
+				while (rcu[i].load(acquire, $))
+					rl::yield(1, $);
+		}
+		VAR(memory) = 1;
+	}
+};
+
+/* Several holds, of every form, beside two readers that each read twice */
+struct holds : base<holds, 2> {
+	void thread(unsigned t)
+	{
+		if (t < 2) {
+			read(t);
+			read(t);
+			return;
+		}
+		if (rl::rand(2)) {
+			start_write_all();
+			change();
+			end_write_all();
+		}
+		if (start_write_narrow(false))
+			change();
+		end_write_all();
+		if (start_write_narrow(true))
+			change();
+		end_write_all();
+	}
+};
+
+/* munmap(): detached, downgraded, page tables torn down, freed */
+struct unmap : base<unmap, 2> {
+	void thread(unsigned t)
+	{
+		if (t < 2) {
+			read(t);
+			return;
+		}
+		if (rl::rand(2)) {
+			start_write_all();
+		} else {
+			start_write_narrow(false);
+		}
+		change();
+		detach();
+		end_write_all();
+		change();
+		free_after_grace_period();
+	}
+};
+
+/* A reader that is no thread of the process: it takes and drops mm_users */
+struct remote : base<remote, 1> {
+	void before()
+	{
+		base::before();
+		mm_users.store(1, relaxed, $);
+	}
+	void thread(unsigned t)
+	{
+		if (t == 0) {
+			mm_users.fetch_add(1, relaxed, $);
+			read(0);
+			mm_users.fetch_sub(1, release, $);
+			return;
+		}
+		for (int i = 0; i < 2; i++) {
+			start_write_all();
+			change();
+			end_write_all();
+		}
+	}
+};
+
+/*
+ * Each search in a process of its own: after a failure Relacy leaves threads
+ * in the middle of what they did. Returns 0 if the protocol held up, 1 if not.
+ */
+template<typename test>
+static int search(unsigned long iterations, bool verbose)
+{
+	rl::test_params p;
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0) {
+		perror("model: fork");
+		exit(2);
+	}
+	if (!pid) {
+		static std::ostringstream out;
+
+		p.iteration_count = iterations;
+		p.search_type = rl::random_scheduler_type;
+		p.output_stream = verbose ? (std::ostream *)&std::cerr : &out;
+		p.progress_stream = &out;
+		p.execution_depth_limit = 4000;
+		_exit(!rl::simulate<test>(p));
+	}
+	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
+	    WEXITSTATUS(status) > 1) {
+		fprintf(stderr, "model: a search did not end as it should\n");
+		exit(2);
+	}
+	return WEXITSTATUS(status);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned long iterations = 30000;
+	bool verbose = false;
+	int failed = 0;
+
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "-l")) {
+			for (auto &m : mutants)
+				printf("%-27s %s\n", m.name, m.what);
+			return 0;
+		} else if (!strcmp(argv[i], "-v")) {
+			verbose = true;
+		} else if (!strcmp(argv[i], "-n") && i + 1 < argc && atol(argv[i + 1]) > 0) {
+			iterations = atol(argv[++i]);
+		} else {
+			fprintf(stderr, "usage: model [-h] [-l] [-v] [-n ITERATIONS]\n"
+				"  -l  list the mutants    -v  Relacy's history of each failure\n");
+			return strcmp(argv[i], "-h") ? 2 : 0;
+		}
+	}
+
+	printf("TAP version 13\n1..%d\n", NR_MUTANTS);
+	for (int m = NONE; m < NR_MUTANTS; m++) {
+		const char *by = "";
+		bool ok;
+
+		mutant_now = (mutant)m;
+		/* The real thing gets ten times the search of a mutant. */
+		unsigned long n = m == NONE ? 10 * iterations : iterations;
+		if (search<holds>(n, verbose))
+			by = "holds";
+		else if (search<unmap>(n, verbose))
+			by = "unmap";
+		else if (search<remote>(n, verbose))
+			by = "remote";
+		ok = (m == NONE) == !*by;
+		failed += !ok;
+		printf("%s %d model: %s: %s%s\n", ok ? "ok" : "not ok", m + 1, mutants[m].name,
+		       *by ? "caught by " : "holds up", by);
+		fflush(stdout);
+	}
+	return failed != 0;
+}
