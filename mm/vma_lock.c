@@ -26,12 +26,13 @@
 #include <linux/vmstat.h>
 
 struct lock_class_key vma_lock_key;
+const char vma_lock_name[] = "vma_lock";
 
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
 /* Waiting for readers: tell lockdep, whoever they are, before sleeping. */
 static struct lockdep_map vma_lock_map = {
-	.name = "vma_lock",
-	.key = (struct lock_class_key *)&vma_lock_key,
+	.name = vma_lock_name,
+	.key = &vma_lock_key,
 };
 
 static void vma_lock_might_wait(void)
@@ -267,20 +268,7 @@ static void vma_unpublish(struct vm_area_struct *vma)
 		__vma_wake_writer(mm);
 }
 
-/**
- * vma_start_read - lock a VMA for reading, or say that it can't be had
- * @vma: the VMA, found in the tree of an mm of which the caller holds a
- *	reference of its own to mm_users, and kept from being freed by RCU
- *
- * Until vma_end_read() nobody changes the VMA, its place in the tree or its
- * page tables in a way that mmap_lock held for read would have prevented. Other
- * VMAs may change. The holder may sleep; it may only try mmap_lock, never wait
- * for it.
- *
- * Context: rcu_read_lock(). Does not sleep.
- * Return: true if locked. Not, if a writer has the VMA or it left the tree.
- */
-bool vma_start_read(struct vm_area_struct *vma)
+static __always_inline bool __vma_start_read(struct vm_area_struct *vma)
 {
 	struct mm_struct *mm = vma->vm_mm;
 	u64 seq;
@@ -316,6 +304,24 @@ unpublish:
 	vma_unpublish(vma);
 	return false;
 }
+
+/**
+ * vma_start_read - lock a VMA for reading, or say that it can't be had
+ * @vma: the VMA, found in the tree of an mm of which the caller holds a
+ *	reference of its own to mm_users, and kept from being freed by RCU
+ *
+ * Until vma_end_read() nobody changes the VMA, its place in the tree or its
+ * page tables in a way that mmap_lock held for read would have prevented. Other
+ * VMAs may change. The holder may sleep; it may only try mmap_lock, never wait
+ * for it.
+ *
+ * Context: rcu_read_lock(). Does not sleep.
+ * Return: true if locked. Not, if a writer has the VMA or it left the tree.
+ */
+bool vma_start_read(struct vm_area_struct *vma)
+{
+	return __vma_start_read(vma);
+}
 EXPORT_SYMBOL_GPL(vma_start_read);
 
 /**
@@ -347,7 +353,7 @@ struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 	 * been freed, for it was in this tree since rcu_read_lock(); so it is
 	 * of this mm, too.
 	 */
-	if (unlikely(!vma_start_read(vma))) {
+	if (unlikely(!__vma_start_read(vma))) {
 		count_vm_vma_lock_event(vma_is_attached(vma) ?
 					VMA_LOCK_ABORT : VMA_LOCK_MISS);
 		goto none;

@@ -8,7 +8,7 @@
 
 cd "$TREE"
 export GIT_INDEX_FILE=$BUILD/.series-index
-trap 'rm -f "$GIT_INDEX_FILE"' EXIT
+trap 'rm -f "$BUILD/.series-index"' EXIT
 git read-tree "$1"
 parent=$(git rev-parse "$1^{commit}")
 total=$(series_entries | wc -l)

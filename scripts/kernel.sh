@@ -25,10 +25,11 @@ target=vmlinux
 fragments=("$configs/guest.config" "$configs/guest-$arch.config")
 case $kernel in
 pervma) fragments+=("$configs/pervma.config") ;;
-debug) fragments+=("$configs/pervma.config" "$configs/debug.config") ;;
+debug) fragments+=("$configs/pervma.config" "$configs/debug.config"); target=bzImage ;;
 off) fragments+=("$configs/off.config") ;;
 step) fragments=("$configs/step.config") ;;
 base) src=$BUILD/linux-base ;;
+mutant) fragments+=("$configs/pervma.config"); src=$BUILD/linux-mutant ;;
 *) usage >&2; exit 2 ;;
 esac
 [ "$arch" = x86_64 ] || die "$arch: not an architecture that is covered (x86_64)"

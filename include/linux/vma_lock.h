@@ -48,7 +48,9 @@
 #define VMA_LOCK_WAITED		(1U << 31)
 #define VMA_LOCK_READERS	(VMA_LOCK_NEW - 1)
 
+/* One name, too: lockdep compares the pointers. */
 extern struct lock_class_key vma_lock_key;
+extern const char vma_lock_name[];
 
 int __vma_start_write_all(struct mm_struct *mm, bool killable);
 bool vma_try_start_write_all(struct mm_struct *mm);
@@ -74,7 +76,8 @@ static inline void vma_lock_init(struct vm_area_struct *vma)
 	vma->vma_lock.vm_lock_seq = 0;
 	atomic_set(&vma->vma_lock.refs, VMA_LOCK_NEW | VMA_LOCK_DETACHED);
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
-	lockdep_init_map(&vma->vma_lock.dep_map, "vma_lock", &vma_lock_key, 0);
+	lockdep_init_map(&vma->vma_lock.dep_map, vma_lock_name, &vma_lock_key,
+			 0);
 #endif
 }
 
@@ -168,7 +171,7 @@ static inline void vma_end_write_all(struct mm_struct *mm)
 	u64 seq = mm->vma_lock.mm_lock_seq;
 
 	VM_WARN_ON_ONCE(!(seq & VMA_SEQ_HELD));
-	smp_store_release(&mm->vma_lock.mm_lock_seq,
+	smp_store_release(&mm->vma_lock.mm_lock_seq, /* B, with B' */
 			  (seq & ~VMA_SEQ_MASK) + VMA_SEQ_STEP);
 }
 

@@ -27,7 +27,7 @@
 #define HUGE (2UL << 20)
 
 /* A counter of /proc/vmstat, or -1 if this kernel does not have it. */
-static inline long vmstat(const char *name)
+static inline long vm_counter(const char *name)
 {
 	char line[128];
 	size_t n = strlen(name);
@@ -59,7 +59,7 @@ static inline void need_per_vma_lock(void)
 		ksft_exit_skip("no %s: no CONFIG_PER_VMA_LOCK\n", SWITCH);
 	if (access(SWITCH, W_OK))
 		ksft_exit_skip("%s: not writable: not root\n", SWITCH);
-	if (vmstat("vma_lock_success") < 0)
+	if (vm_counter("vma_lock_success") < 0)
 		ksft_exit_skip("no CONFIG_PER_VMA_LOCK_STATS\n");
 }
 
@@ -84,6 +84,10 @@ static inline char *map_area(size_t size, bool huge, int prot)
 		ksft_exit_fail_msg("mprotect: %s\n", strerror(errno));
 	return area;
 }
+
+/* Accesses that the compiler makes as they stand, and other threads may, too */
+#define LOAD(p) __atomic_load_n(p, __ATOMIC_RELAXED)
+#define STORE(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
 
 /* How long a race runs: VMA_LOCK_SECONDS, or 5. */
 static inline int race_seconds(void)

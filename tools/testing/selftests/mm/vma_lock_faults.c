@@ -34,13 +34,13 @@ static void *toucher(void *arg)
 
 		for (j = 1; j < 8; j++)
 			if (w[j])
-				__atomic_store_n(&bad, 1, __ATOMIC_RELAXED);
+				STORE(&bad, 1);
 		w[0] = stamp(p + i * step);
 	}
 	pthread_barrier_wait(&barrier);
 	for (i = 0; i < touches; i++)
 		if (*(uint64_t *)(p + i * step) != stamp(p + i * step))
-			__atomic_store_n(&bad, 1, __ATOMIC_RELAXED);
+			STORE(&bad, 1);
 	return NULL;
 }
 
@@ -51,9 +51,9 @@ struct counts {
 static struct counts count(void)
 {
 	return (struct counts) {
-		vmstat("pgfault"), vmstat("vma_lock_success"),
-		vmstat("vma_lock_abort"), vmstat("vma_lock_retry"),
-		vmstat("vma_lock_miss"),
+		vm_counter("pgfault"), vm_counter("vma_lock_success"),
+		vm_counter("vma_lock_abort"), vm_counter("vma_lock_retry"),
+		vm_counter("vma_lock_miss"),
 	};
 }
 
@@ -119,7 +119,7 @@ static void test(const char *name, enum kind kind, bool huge, bool on)
 	 * threads' own stacks and the C library come on top, on either side.
 	 */
 	want = THREADS * touches * 99 / 100 - THREADS;
-	ksft_print_msg("%.1f %s: %ld faults: %ld success, %ld abort, %ld retry, %ld miss\n", now(),
+	ksft_print_msg("%s: %ld faults: %ld success, %ld abort, %ld retry, %ld miss\n",
 		       name, c.faults, c.success, c.abort, c.retry, c.miss);
 	ksft_test_result(!bad, "%s: contents\n", name);
 	if (on)
@@ -163,25 +163,26 @@ static void test_cow(void)
 }
 
 /* Nothing there, or no right to it: the same signal, code and address. */
-static volatile int got_signal, got_code;
-static void *volatile got_addr;
+static int got_signal, got_code;
+static void *got_addr;
 
 static void on_fault(int sig, siginfo_t *info, void *ctx)
 {
-	got_signal = sig;
-	got_code = info->si_code;
-	got_addr = info->si_addr;
+	STORE(&got_signal, sig);
+	STORE(&got_code, info->si_code);
+	STORE(&got_addr, info->si_addr);
 	/* Make it succeed, so that the access goes on. */
 	mmap((void *)((uintptr_t)info->si_addr & ~(PAGE - 1)), PAGE,
 	     PROT_READ | PROT_WRITE,
 	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
-static bool faults_with(volatile char *p, int code)
+static bool faults_with(char *p, int code)
 {
-	got_signal = 0;
-	*p = 1;
-	return got_signal == SIGSEGV && got_code == code && got_addr == p;
+	STORE(&got_signal, 0);
+	STORE(p, 1);
+	return LOAD(&got_signal) == SIGSEGV && LOAD(&got_code) == code &&
+		LOAD(&got_addr) == p;
 }
 
 static void test_signals(void)

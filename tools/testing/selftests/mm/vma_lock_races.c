@@ -21,12 +21,12 @@ static long rounds;
 
 static bool stopped(void)
 {
-	return __atomic_load_n(&stop, __ATOMIC_RELAXED);
+	return LOAD(&stop);
 }
 
 static void fail(void)
 {
-	__atomic_store_n(&bad, 1, __ATOMIC_RELAXED);
+	STORE(&bad, 1);
 }
 
 /* A thread whose access is refused gives up this access, no more. */
@@ -67,11 +67,11 @@ static void race(const char *name, void *(*faulter)(void *), void (*change)(void
 	rounds = 0;
 	for (i = 0; i < THREADS; i++)
 		t[i] = start(faulter, (void *)i);
-	while (now() < end && !__atomic_load_n(&bad, __ATOMIC_RELAXED)) {
+	while (now() < end && !LOAD(&bad)) {
 		change();
 		rounds++;
 	}
-	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	STORE(&stop, 1);
 	for (i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
 	ksft_test_result(!bad && rounds > 3, "%s: %ld rounds\n", name, rounds);
@@ -84,7 +84,7 @@ static uint64_t sum(size_t step)
 	size_t i;
 
 	for (i = 0; i < AREA; i += step)
-		s = s * 31 + *(volatile uint64_t *)(area + i);
+		s = s * 31 + LOAD((uint64_t *)(area + i));
 	return s;
 }
 
@@ -114,7 +114,7 @@ static void remap(void)
 	if (p != area)
 		fail();
 	for (i = 0; i < AREA; i += 64)
-		if (*(volatile uint64_t *)(area + i))
+		if (LOAD((uint64_t *)(area + i)))
 			fail();
 	munmap(area, AREA);
 	p = mmap(area, AREA, PROT_READ | PROT_WRITE,
@@ -124,7 +124,7 @@ static void remap(void)
 	if (rounds & 1)
 		madvise(area, AREA, MADV_HUGEPAGE);
 	/* An anon_vma, or the others would only ever meet the fallback. */
-	*(volatile uint64_t *)area = 0;
+	STORE((uint64_t *)area, 0);
 	for (i = 0; i < 50; i++)
 		sched_yield();
 }
@@ -140,14 +140,14 @@ static void *owner(void *arg)
 	unsigned int seed = mine;
 
 	while (!stopped()) {
-		volatile uint64_t *w;
+		uint64_t *w;
 
 		page = (next(&seed) >> 8) % 16;
 		w = (uint64_t *)(area + page * PAGE) + mine;
-		if (*w != value[page])
+		if (LOAD(w) != value[page])
 			fail();
-		*w = ++value[page];
-		if (*w != value[page])
+		STORE(w, ++value[page]);
+		if (LOAD(w) != value[page])
 			fail();
 	}
 	return NULL;

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0
+# Per-VMA locks for Linux 6.1. 'make help' lists what can be made.
+
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make deps       install what the rest needs (Debian 12, as root)'
+	@echo 'make demo       from nothing to the table: build, boot, page-fault A/B'
+	@echo 'make test       every test [ONLY=PATTERN]; last line: N passed, N failed, N skipped'
+	@echo 'make check      the series: applies, each step builds, checkpatch, sparse'
+	@echo 'make cost       kernel instructions a fault, against base'
+	@echo 'make mutants    does removing a lock or a recheck fail a test? [ONLY=NAME]'
+	@echo 'make tree       lay out build/linux, a commit for each patch [KDIR=DIR] [FORCE=1]'
+	@echo 'make refresh    write the commits of build/linux back to this repository'
+	@echo 'make series     export mails for git am and quilt to build/series'
+	@echo 'make apply KDIR=DIR    apply the series to your own 6.1 tree [DRY=1]'
+	@echo 'make kernel     build a kernel [KERNEL=pervma|base|debug]'
+	@echo 'make clean      remove build/'
+	@echo
+	@echo './vm -h         boot one of the kernels in QEMU and run a command in it'
+
+KERNEL ?= pervma
+export KDIR DRY FORCE
+
+deps:
+	@scripts/deps.sh
+demo:
+	@scripts/demo.sh
+test:
+	@scripts/test.sh $(if $(ONLY),'$(ONLY)')
+check:
+	@scripts/check.sh
+cost:
+	@scripts/cost.sh
+mutants:
+	@scripts/mutants.sh $(if $(ONLY),'$(ONLY)')
+tree:
+	@scripts/tree.sh
+refresh:
+	@scripts/refresh.sh
+series:
+	@scripts/export.sh
+apply:
+	@scripts/apply.sh
+kernel:
+	@scripts/kernel.sh $(KERNEL)
+clean:
+	rm -rf build
+
+.PHONY: help deps demo test check cost mutants tree refresh series apply kernel clean

@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The test of the tests: take one thing away, and a test has to fail.
+. "$(dirname "$0")/lib.sh"
+
+usage()
+{
+	cat <<EOF
+usage: scripts/mutants.sh [-h] [-l] [PATTERN]     (make mutants [ONLY=PATTERN])
+
+Builds each mutant of tools/testing/vma_lock/mutants whose name matches PATTERN
+and runs the test named with it, up to three times. A mutant is killed if the
+test fails or the guest crashes. -l lists them.
+EOF
+}
+list=$TOP/tools/testing/vma_lock/mutants
+case ${1:-} in
+-h) usage; exit 0 ;;
+-l) grep -v '^#' "$list"; exit 0 ;;
+-*) usage >&2; exit 2 ;;
+esac
+only=${1:-*}
+
+"$TOP/scripts/tree.sh"
+src=$BUILD/linux-mutant
+git -C "$TREE" worktree prune
+[ -e "$src/.git" ] || { rm -rf "$src"; git -C "$TREE" worktree add -q --detach "$src" main; }
+mkdir -p "$BUILD/selftests"
+make -s -C "$TREE/tools/testing/selftests/mm" OUTPUT="$BUILD/selftests"
+
+killed=0 survived=0
+while IFS= read -r line; do
+	[[ $line != '#'* && -n $line ]] || continue
+	name=${line%%: *} rest=${line#*: }
+	file=${rest%%: *} rest=${rest#*: }
+	test=${rest%%: *} script=${rest#*: }
+	# shellcheck disable=SC2053
+	[[ $name == $only ]] || continue
+	git -C "$src" checkout -q -f "$(git -C "$TREE" rev-parse HEAD)"
+	sed -i "$script" "$src/$file"
+	! git -C "$src" diff --quiet || die "mutant $name: its sed script changes nothing in $file"
+	"$TOP/scripts/kernel.sh" mutant
+	for try in 1 2 3; do
+		status=0
+		"$TOP/vm" -k mutant -t 300 -f "$BUILD/selftests/$test" -- \
+			sh -c "VMA_LOCK_SECONDS=$((try * 10)) $test" > "$BUILD/results/mutant-$name.tap" 2> "$BUILD/test.err" || status=$?
+		[ $status -eq 0 ] || break
+	done
+	if [ $status -eq 125 ]; then
+		killed=$((killed + 1))
+		echo "killed   $name by $test: $(cat "$BUILD/results/mutant-x86_64/conclusion.txt")"
+	elif [ $status -ne 0 ]; then
+		killed=$((killed + 1))
+		echo "killed   $name by $test: $(grep '^not ok' "$BUILD/results/mutant-$name.tap" | head -1)"
+	else
+		survived=$((survived + 1))
+		echo "SURVIVED $name: $test passes"
+	fi
+done < "$list"
+echo "$killed killed, $survived survived"
+[ $killed -gt 0 ] && [ $survived -eq 0 ]

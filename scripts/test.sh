@@ -1,0 +1,240 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Every test: host, tooling, guests. The last line is the verdict.
+. "$(dirname "$0")/lib.sh"
+
+usage()
+{
+	cat <<EOF
+usage: scripts/test.sh [-h] [PATTERN]     (make test [ONLY=PATTERN])
+
+Runs the tests whose name matches PATTERN (a shell pattern; all by default):
+  host:model       the lock's protocol under the C++11 memory model
+  tree:*           make tree, refresh, series and apply
+  vm:*             ./vm: output, exit status, base, the boot switch
+  pervma:*         kselftests in the guest, on the kernel with the series
+  debug:*          the same on the kernel with lockdep and KASAN
+  cost:*           kernel instructions a fault, against base
+The last line is "N passed, N failed, N skipped". A skip that is not expected
+is a failure where CI=true.
+EOF
+}
+
+[ "${1:-}" != -h ] || { usage; exit 0; }
+[ $# -le 1 ] || { usage >&2; exit 2; }
+only=${1:-*}
+passed=0 failed=0 skipped=0
+started=$SECONDS
+
+ok()   { passed=$((passed + 1)); echo "ok   $1"; }
+fail() { failed=$((failed + 1)); echo "FAIL $1${2:+ ($2)}"; }
+skip()
+{
+	skipped=$((skipped + 1))
+	echo "SKIP $1 ($2)"
+	[ "${CI:-}" != true ] || fail "$1" "a skip that was not expected"
+}
+
+# shellcheck disable=SC2053
+wanted() { [[ $1 == $only ]]; }
+
+# check NAME COMMAND...: passes if COMMAND does
+check()
+{
+	local name=$1
+	shift
+	wanted "$name" || return 0
+	if "$@" > "$BUILD/test.log" 2>&1; then
+		ok "$name"
+	else
+		fail "$name"
+		sed 's/^/     | /' "$BUILD/test.log" | tail -20
+	fi
+}
+
+# tap NAME FILE STATUS: each line of a TAP file is a test; so is its end
+tap()
+{
+	local name=$1 file=$2 status=$3 line desc plan
+	while IFS= read -r line; do
+		case $line in
+		'ok '*'# SKIP'*) desc=${line#ok * }; skip "$name: ${desc%%#*}" "${line##*SKIP}" ;;
+		'ok '*) desc=${line#ok }; ok "$name: ${desc#* }" ;;
+		'not ok '*) desc=${line#not ok }; fail "$name: ${desc#* }" ;;
+		esac
+	done < "$file"
+	plan=$(sed -n 's/^1\.\.\([0-9]*\).*/\1/p' "$file" | head -1)
+	if [ "${plan:-x}" != "$(grep -cE '^(not )?ok ' "$file")" ]; then
+		fail "$name" "ended before its plan, status $status: $(cat "$BUILD/results/${name%%:*}-x86_64/conclusion.txt" 2>/dev/null)"
+	elif [ "$status" -eq 125 ]; then
+		fail "$name" "$(cat "$BUILD/results/${name%%:*}-x86_64/conclusion.txt")"
+	fi
+}
+
+mkdir -p "$BUILD/selftests" "$BUILD/bench" "$BUILD/results"
+"$TOP/scripts/tree.sh"
+
+# --- host
+if wanted host:model; then
+	say "host: model"
+	make -s -C "$TOP/tools/testing/vma_lock" OUTPUT="$BUILD/" "$BUILD/model"
+	status=0
+	"$BUILD/model" > "$BUILD/results/model.tap" || status=$?
+	tap host:model "$BUILD/results/model.tap" $status
+fi
+
+# --- tree
+# Each on a copy of this repository, so that the checkout stays as it is.
+copy()
+{
+	rm -rf "$BUILD/copy"
+	mkdir -p "$BUILD/copy/build"
+	(cd "$TOP" && tar c --exclude=./build --exclude=./.git .) | tar x -C "$BUILD/copy"
+	git clone -q --shared "$TREE" "$BUILD/copy/build/linux"
+	git -C "$BUILD/copy/build/linux" config user.name test
+	git -C "$BUILD/copy/build/linux" config user.email test@localhost
+}
+same() { diff -r --exclude=build --exclude=.git "$TOP" "$BUILD/copy"; }
+
+refresh_changes_nothing() { copy && "$BUILD/copy/scripts/refresh.sh" && same; }
+amended_commit_comes_back()
+{
+	copy
+	cd "$BUILD/copy/build/linux"
+	sed -i 's/A glance, to save/A first glance, to save/' mm/vma_lock.c
+	local c
+	c=$(git log --format=%H -1 --diff-filter=A -- mm/vma_lock.c)
+	git commit -q -a --fixup "$c"
+	GIT_SEQUENCE_EDITOR=: git rebase -q -i --autosquash base
+	"$BUILD/copy/scripts/refresh.sh"
+	cd "$BUILD/copy"
+	grep -q 'A first glance' mm/vma_lock.c
+	sed -i 's/A first glance, to save/A glance, to save/' mm/vma_lock.c
+	same
+}
+reordered_commits_come_back()
+{
+	copy
+	cd "$BUILD/copy/build/linux"
+	# The first two swap; they touch nothing in common.
+	GIT_SEQUENCE_EDITOR='sed -i "1{h;d};2{G}"' git rebase -q -i base
+	"$BUILD/copy/scripts/refresh.sh"
+	! diff -q "$TOP/series" "$BUILD/copy/series"
+	[ "$(sort "$TOP/series" | sha1sum)" = "$(sort "$BUILD/copy/series" | sha1sum)" ]
+	cp "$TOP/series" "$BUILD/copy/series"
+	same
+}
+exported_series_applies_with_git_am()
+{
+	"$TOP/scripts/export.sh"
+	rm -rf "$BUILD/am"
+	git clone -q --shared -b main "$TREE" "$BUILD/am"
+	cd "$BUILD/am"
+	git checkout -q "$(git -C "$TREE" rev-parse base)"
+	git config user.name test
+	git config user.email test@localhost
+	git am -q "$BUILD"/series/0*[1-9]-*.patch "$BUILD"/series/0*[1-9]0-*.patch 2>/dev/null ||
+		git am --abort
+	git diff --quiet "$(git -C "$TREE" rev-parse HEAD)"
+}
+apply_takes_a_plain_tree()
+{
+	rm -rf "$BUILD/plain"
+	mkdir "$BUILD/plain"
+	git -C "$TREE" archive base | tar x -C "$BUILD/plain"
+	KDIR=$BUILD/plain "$TOP/scripts/apply.sh"
+	rm -rf "$BUILD/plain.want"
+	mkdir "$BUILD/plain.want"
+	git -C "$TREE" archive HEAD | tar x -C "$BUILD/plain.want"
+	diff -r "$BUILD/plain" "$BUILD/plain.want"
+}
+apply_leaves_alone_what_does_not_fit()
+{
+	local out
+	rm -rf "$BUILD/plain"
+	mkdir "$BUILD/plain"
+	git -C "$TREE" archive base | tar x -C "$BUILD/plain"
+	sed -i 's/down_write_nested(&mm->mmap_lock, subclass);/something_else();/' \
+		"$BUILD/plain/include/linux/mmap_lock.h"
+	cp -r "$BUILD/plain" "$BUILD/plain.want"
+	! out=$(KDIR=$BUILD/plain "$TOP/scripts/apply.sh" 2>&1) || return 1
+	echo "$out"
+	# The patch, the file and the line
+	grep -q 'exclude-the-readers.*include/linux/mmap_lock.h:[0-9]' <<< "$out"
+	diff -r "$BUILD/plain" "$BUILD/plain.want"
+}
+say "tree"
+check tree:refresh-changes-nothing refresh_changes_nothing
+check tree:amended-commit-comes-back amended_commit_comes_back
+check tree:reordered-commits-come-back reordered_commits_come_back
+check tree:exported-series-applies-with-git-am exported_series_applies_with_git_am
+check tree:apply-takes-a-plain-tree apply_takes_a_plain_tree
+check tree:apply-leaves-alone-what-does-not-fit apply_leaves_alone_what_does_not_fit
+rm -rf "$BUILD/copy" "$BUILD/am" "$BUILD/plain" "$BUILD/plain.want"
+
+# --- vm
+output_and_status()
+{
+	local out status=0
+	printf '#!/bin/sh\necho "out $1"\necho err >&2\nexit 7\n' > "$BUILD/results/echo-args"
+	chmod +x "$BUILD/results/echo-args"
+	out=$("$TOP/vm" -c 1 -f "$BUILD/results/echo-args" -- echo-args 'a  b' 2> "$BUILD/test.err") ||
+		status=$?
+	[ "$out" = 'out a  b' ] && [ "$status" = 7 ] && grep -qx err "$BUILD/test.err"
+}
+base_boots()
+{
+	[ "$("$TOP/vm" -c 1 -k base -- sh -c 'uname -r; ls /proc/sys/vm/per_vma_lock 2>&1 | grep -c No')" = \
+		"$(tree_version "$TREE")
+1" ]
+}
+boot_switch()
+{
+	[ "$("$TOP/vm" -c 1 -b per_vma_lock=off -- \
+		sh -c 'cat /proc/sys/vm/per_vma_lock; grep -c "vma_lock_[a-z]* 0" /proc/vmstat')" = "0
+4" ]
+}
+crash_is_no_exit_status()
+{
+	local status=0
+	"$TOP/vm" -c 1 -- sh -c 'echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger' || status=$?
+	[ $status = 125 ] && grep -q '^splat: ' "$BUILD/results/pervma-x86_64/conclusion.txt"
+}
+say "vm"
+check vm:output-and-exit-status output_and_status
+check vm:base-boots-without-the-feature base_boots
+check vm:boot-switch boot_switch
+check vm:a-crash-is-told-from-an-exit-status crash_is_no_exit_status
+
+# --- kselftests in the guest
+guest()
+{
+	local kernel=$1 prog=$2 status=0
+	shift 2
+	wanted "$kernel:$prog" || return 0
+	say "$kernel: $prog ($((SECONDS - started)) s so far)"
+	"$TOP/vm" -k "$kernel" -t 900 "$@" -f "$BUILD/selftests/$prog" -- "$prog" \
+		> "$BUILD/results/$kernel-$prog.tap" || status=$?
+	tap "$kernel:$prog" "$BUILD/results/$kernel-$prog.tap" $status
+}
+make -s -C "$TREE/tools/testing/selftests/mm" OUTPUT="$BUILD/selftests"
+guest pervma vma_lock_faults
+guest pervma vma_lock_races
+guest debug vma_lock_faults -m 2048
+guest debug vma_lock_races -m 2048
+
+# --- cost
+if wanted cost:anonymous-fault; then
+	say "cost"
+	cost=$("$TOP/scripts/cost.sh")
+	echo "     $cost"
+	if [[ $cost == *'no more than base' ]]; then
+		ok cost:anonymous-fault
+	else
+		fail cost:anonymous-fault
+	fi
+fi
+
+echo
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed -eq 0 ] && [ $((passed + skipped)) -gt 0 ]
