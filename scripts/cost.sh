@@ -14,7 +14,7 @@ make -s -C "$TOP/bench" OUTPUT="$BUILD/bench"
 count()
 {
 	"$TOP/vm" -k "$1" -c 1 -b clocksource=tsc -f "$BUILD/bench/fault_cost" \
-		-q "-accel tcg,thread=single -icount shift=1,sleep=off -cpu max,-erms" -- fault_cost
+		-q "-accel tcg,thread=single -icount shift=1,sleep=off" -- fault_cost
 }
 base=$(count base)
 ours=$(count pervma)

@@ -41,10 +41,13 @@ wanted() { [[ $1 == $only ]]; }
 # check NAME COMMAND...: passes if COMMAND does
 check()
 {
-	local name=$1
+	local name=$1 status=0
 	shift
 	wanted "$name" || return 0
-	if "$@" > "$BUILD/test.log" 2>&1; then
+	# Not as a condition, under which set -e would be off.
+	(set -e; "$@") > "$BUILD/test.log" 2>&1 &
+	wait $! || status=$?
+	if [ $status -eq 0 ]; then
 		ok "$name"
 	else
 		fail "$name"
@@ -84,6 +87,16 @@ if wanted host:model; then
 fi
 
 # --- tree
+# The part of a kernel tree that the series touches, at commit $1, in $2
+part()
+{
+	rm -rf "$2"
+	mkdir "$2"
+	git -C "$TREE" archive "$1" Makefile Kconfig arch/x86 fs include kernel mm \
+		Documentation/mm Documentation/admin-guide tools/testing/selftests/Makefile \
+		"${@:3}" | tar x -C "$2"
+}
+
 # Each on a copy of this repository, so that the checkout stays as it is.
 copy()
 {
@@ -138,23 +151,18 @@ exported_series_applies_with_git_am()
 }
 apply_takes_a_plain_tree()
 {
-	rm -rf "$BUILD/plain"
-	mkdir "$BUILD/plain"
-	git -C "$TREE" archive base | tar x -C "$BUILD/plain"
+	part base "$BUILD/plain"
 	KDIR=$BUILD/plain "$TOP/scripts/apply.sh"
-	rm -rf "$BUILD/plain.want"
-	mkdir "$BUILD/plain.want"
-	git -C "$TREE" archive HEAD | tar x -C "$BUILD/plain.want"
+	part HEAD "$BUILD/plain.want" Kconfig.pervma tools/testing/selftests/mm
 	diff -r "$BUILD/plain" "$BUILD/plain.want"
 }
 apply_leaves_alone_what_does_not_fit()
 {
 	local out
-	rm -rf "$BUILD/plain"
-	mkdir "$BUILD/plain"
-	git -C "$TREE" archive base | tar x -C "$BUILD/plain"
+	part base "$BUILD/plain"
 	sed -i 's/down_write_nested(&mm->mmap_lock, subclass);/something_else();/' \
 		"$BUILD/plain/include/linux/mmap_lock.h"
+	rm -rf "$BUILD/plain.want"
 	cp -r "$BUILD/plain" "$BUILD/plain.want"
 	! out=$(KDIR=$BUILD/plain "$TOP/scripts/apply.sh" 2>&1) || return 1
 	echo "$out"
