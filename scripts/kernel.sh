@@ -29,7 +29,7 @@ debug) fragments+=("$configs/pervma.config" "$configs/debug.config"); target=bzI
 off) fragments+=("$configs/off.config") ;;
 step) fragments=("$configs/step.config") ;;
 base) src=$BUILD/linux-base ;;
-mutant) fragments+=("$configs/pervma.config"); src=$BUILD/linux-mutant ;;
+mutant) fragments+=("$configs/pervma.config") ;;
 *) usage >&2; exit 2 ;;
 esac
 [ "$arch" = x86_64 ] || die "$arch: not an architecture that is covered (x86_64)"

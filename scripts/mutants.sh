@@ -22,9 +22,11 @@ esac
 only=${1:-*}
 
 "$TOP/scripts/tree.sh"
-src=$BUILD/linux-mutant
-git -C "$TREE" worktree prune
-[ -e "$src/.git" ] || { rm -rf "$src"; git -C "$TREE" worktree add -q --detach "$src" main; }
+# In build/linux itself, where all but the changed file is compiled already.
+git -C "$TREE" diff --quiet HEAD || die "build/linux has changes that are not committed"
+restore() { git -C "$TREE" checkout -q -f HEAD; }
+trap restore EXIT
+trap 'exit 130' INT TERM
 mkdir -p "$BUILD/selftests"
 make -s -C "$TREE/tools/testing/selftests/mm" OUTPUT="$BUILD/selftests"
 
@@ -36,9 +38,9 @@ while IFS= read -r line; do
 	test=${rest%%: *} script=${rest#*: }
 	# shellcheck disable=SC2053
 	[[ $name == $only ]] || continue
-	git -C "$src" checkout -q -f "$(git -C "$TREE" rev-parse HEAD)"
-	sed -i "$script" "$src/$file"
-	! git -C "$src" diff --quiet || die "mutant $name: its sed script changes nothing in $file"
+	restore
+	sed -i "$script" "$TREE/$file"
+	! git -C "$TREE" diff --quiet HEAD || die "mutant $name: its sed script changes nothing in $file"
 	"$TOP/scripts/kernel.sh" mutant
 	for try in 1 2 3; do
 		status=0

@@ -197,15 +197,16 @@ static inline void vma_end_read(struct vm_area_struct *vma)
 		__vma_wake_writer(mm);
 }
 
-/* Before the VMA is stored to a tree; idempotent, for VMAs stored again. */
+/* Where the VMA is stored to a tree; idempotent, for VMAs stored again. */
 static inline void vma_mark_attached(struct vm_area_struct *vma)
 {
 	/*
-	 * No reader knows a NEW VMA, so a plain store will do. The store to
-	 * the tree is what publishes it.
+	 * Atomic, for a reader may have found it already, and is about to let
+	 * go of it again. The caller holds mmap_lock for write.
 	 */
 	if (vma_lock_refs(vma) & VMA_LOCK_NEW)
-		atomic_set(&vma->vma_lock.refs, 0);
+		atomic_andnot(VMA_LOCK_NEW | VMA_LOCK_DETACHED,
+			      &vma->vma_lock.refs);
 	VM_WARN_ON_ONCE(!vma_is_attached(vma));
 }
 
