@@ -88,7 +88,9 @@ EXPORT_SYMBOL(__vma_wake_writer);
 
 /*
  * Can nobody but the caller be a reader? Every reader holds mm_users for
- * itself, and the caller is none, for it was allowed to wait for mmap_lock.
+ * itself, and the caller is none, for it was allowed to wait for mmap_lock. (A
+ * kernel thread that borrows the mm need not hold any, so the one may not be
+ * its own.)
  * The acquire orders us after the mmput() of a reader that is gone; one that
  * takes its reference later comes after A' and sees the sequence. With no
  * users at all the mm is being torn down.
@@ -101,7 +103,8 @@ static bool mm_has_no_readers(struct mm_struct *mm)
 	if (!READ_ONCE(mm->vma_lock.used))
 		return true;
 	users = atomic_read_acquire(&mm->mm_users);
-	return users == 0 || (users == 1 && current->mm == mm);
+	return users == 0 || (users == 1 && current->mm == mm &&
+			      !(current->flags & PF_KTHREAD));
 }
 
 int __vma_start_write_all(struct mm_struct *mm, bool killable)
@@ -120,6 +123,7 @@ int __vma_start_write_all(struct mm_struct *mm, bool killable)
 		return 0;
 
 	mas_for_each(&mas, vma, ULONG_MAX) {
+		cond_resched();
 		if (likely(vma_drained(vma)))
 			continue;
 		ret = vma_drain(vma, killable);

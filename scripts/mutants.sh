@@ -44,8 +44,10 @@ while IFS= read -r line; do
 	"$TOP/scripts/kernel.sh" mutant
 	for try in 1 2 3; do
 		status=0
-		"$TOP/vm" -k mutant -t 300 -f "$BUILD/selftests/$test" -- \
-			sh -c "VMA_LOCK_SECONDS=$((try * 10)) $test" > "$BUILD/results/mutant-$name.tap" 2> "$BUILD/test.err" || status=$?
+		race=${test#* }
+		[ "$race" != "$test" ] || race=
+		"$TOP/vm" -k mutant -t $((60 + try * 40)) -f "$BUILD/selftests/${test%% *}" -- \
+			sh -c "VMA_LOCK_SECONDS=$((try * 15)) ${test%% *} ${race:+'$race'}" > "$BUILD/results/mutant-$name.tap" 2> "$BUILD/test.err" || status=$?
 		[ $status -eq 0 ] || break
 	done
 	if [ $status -eq 125 ]; then

@@ -56,6 +56,9 @@ static void *scribbler(void *arg)
 	return NULL;
 }
 
+/* With an argument: only the race of that name. */
+static const char *only;
+
 /* Runs CHANGE over and over beside THREADS of FAULTER. */
 static void race(const char *name, void *(*faulter)(void *), void (*change)(void))
 {
@@ -63,6 +66,8 @@ static void race(const char *name, void *(*faulter)(void *), void (*change)(void
 	double end = now() + race_seconds();
 	long i;
 
+	if (only && strcmp(only, name))
+		return;
 	stop = bad = 0;
 	rounds = 0;
 	for (i = 0; i < THREADS; i++)
@@ -241,7 +246,8 @@ int main(int argc, char **argv)
 		return 0;
 	ksft_print_header();
 	need_per_vma_lock();
-	ksft_set_plan(8);
+	only = argc > 1 ? argv[1] : NULL;
+	ksft_set_plan(only ? 1 : 8);
 	sigaction(SIGSEGV, &sa, NULL);
 
 	area = map_area(AREA, false, PROT_READ | PROT_WRITE);
