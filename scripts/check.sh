@@ -82,10 +82,10 @@ for c in $(git -C "$TREE" rev-list --reverse base..HEAD); do
 		{ [ -f "$out/.config" ] || { mk tinyconfig &&
 			(cd "$step" && scripts/kconfig/merge_config.sh -m -O "$out" "$out/.config" "$TOP/kernel/configs/step.config"); }; } &&
 			mk olddefconfig && mk -j"${JOBS:-$(nproc)}" vmlinux
-	} > "$log" 2>&1 && ! grep -q 'warning:' "$log"; then
+	} > "$log" 2>&1 && ! grep -qE '\.[chS]:[0-9]+:.*warning:' "$log"; then
 		ok "$name"
 	else
-		grep -E 'error|warning:' "$log" > "$log.err" || cp "$log" "$log.err"
+		grep -E '\.[chS]:[0-9]+:.*(error|warning):|\*\*\*|undefined' "$log" > "$log.err" || cp "$log" "$log.err"
 		fail "$name" "$log.err"
 	fi
 done

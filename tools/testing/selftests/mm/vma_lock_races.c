@@ -7,6 +7,7 @@
  * Numbers in brackets are rows of Documentation/mm/per-vma-locks.rst, "What
  * has gone wrong before".
  */
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <signal.h>
 
@@ -42,16 +43,27 @@ static unsigned int next(unsigned int *seed)
 	return *seed = *seed * 1103515245 + 12345;
 }
 
-/* Write all over the area, whether it is there or not. */
+/* The part of the area that is written to, and how often it was protected. */
+static size_t span = AREA;
+static long frozen;
+
+/*
+ * Write all over the area, whether it is there or not. While it is known to be
+ * protected no write succeeds.
+ */
 static void *scribbler(void *arg)
 {
 	unsigned int seed = (long)arg + 1;
 
 	while (!stopped()) {
-		size_t at = (next(&seed) >> 8) % (AREA / 64) * 64;
+		size_t at = (next(&seed) >> 8) % (span / 64) * 64;
+		long before = __atomic_load_n(&frozen, __ATOMIC_SEQ_CST);
 
-		if (!sigsetjmp(refused, 0))
-			__atomic_fetch_add((uint64_t *)(area + at), 1, __ATOMIC_RELAXED);
+		if (!sigsetjmp(refused, 0)) {
+			__atomic_fetch_add((uint64_t *)(area + at), 1, __ATOMIC_SEQ_CST);
+			if (before && before == __atomic_load_n(&frozen, __ATOMIC_SEQ_CST))
+				fail();
+		}
 	}
 	return NULL;
 }
@@ -83,33 +95,24 @@ static void race(const char *name, void *(*faulter)(void *), void (*change)(void
 }
 
 /* [3] [11] mprotect() has returned: no byte changes until it is undone. */
-static uint64_t sum(size_t step)
-{
-	uint64_t s = 0;
-	size_t i;
-
-	for (i = 0; i < AREA; i += step)
-		s = s * 31 + LOAD((uint64_t *)(area + i));
-	return s;
-}
-
 static void protect(void)
 {
-	uint64_t a;
+	int i;
 
-	mprotect(area, AREA, PROT_READ);
-	a = sum(PAGE / 2);
-	sched_yield();
-	if (a != sum(PAGE / 2))
-		fail();
-	mprotect(area, AREA, PROT_READ | PROT_WRITE);
+	mprotect(area, span, PROT_READ);
+	__atomic_store_n(&frozen, rounds + 1, __ATOMIC_SEQ_CST);
+	for (i = 0; i < 20; i++)
+		sched_yield();
+	__atomic_store_n(&frozen, 0, __ATOMIC_SEQ_CST);
+	mprotect(area, span, PROT_READ | PROT_WRITE);
 	/* Have them fault again. */
-	madvise(area, AREA, MADV_DONTNEED);
+	madvise(area, span, MADV_DONTNEED);
 }
 
 /* [18] [32] What is mapped where something was unmapped is empty. */
 static void remap(void)
 {
+	static unsigned int pace = 1;
 	char *p;
 	size_t i;
 
@@ -130,7 +133,8 @@ static void remap(void)
 		madvise(area, AREA, MADV_HUGEPAGE);
 	/* An anon_vma, or the others would only ever meet the fallback. */
 	STORE((uint64_t *)area, 0);
-	for (i = 0; i < 50; i++)
+	/* Unmap it soon, while they are faulting it in. */
+	for (i = next(&pace) >> 16 & 7; i; i--)
 		sched_yield();
 }
 
@@ -238,6 +242,50 @@ static void split(void)
 	madvise(area, 8 * PAGE, MADV_DOFORK);
 }
 
+/*
+ * mremap() moves page tables: a fault that has begun in the old place must not
+ * end there afterwards, for what is then written to it is lost. Each thread has
+ * a huge page, which takes long to clear; it gives it back, writes a word, and
+ * wants to find it.
+ */
+static char *place[2], *where;
+
+static void *mover(void *arg)
+{
+	size_t at = (long)arg * HUGE;
+	uint64_t value = 0, got;
+
+	while (!stopped()) {
+		madvise(LOAD(&where) + at, HUGE, MADV_DONTNEED);
+		value++;
+		/* Refused while it is neither here nor there: try again. */
+		sigsetjmp(refused, 0);
+		if (stopped())
+			break;
+		STORE((uint64_t *)(LOAD(&where) + at), value);
+		sigsetjmp(refused, 0);
+		if (stopped())
+			break;
+		got = LOAD((uint64_t *)(LOAD(&where) + at));
+		if (got != value)
+			fail();
+	}
+	return NULL;
+}
+
+static void move(void)
+{
+	char *old = place[rounds & 1], *new = place[~rounds & 1];
+
+	if (mremap(old, THREADS * HUGE, THREADS * HUGE,
+		   MREMAP_MAYMOVE | MREMAP_FIXED, new) != new)
+		ksft_exit_fail_msg("mremap: %s\n", strerror(errno));
+	STORE(&where, new);
+	if (mmap(old, THREADS * HUGE, PROT_NONE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != old)
+		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_segv, .sa_flags = SA_NODEFER };
@@ -247,24 +295,35 @@ int main(int argc, char **argv)
 	ksft_print_header();
 	need_per_vma_lock();
 	only = argc > 1 ? argv[1] : NULL;
-	ksft_set_plan(only ? 1 : 8);
+	ksft_set_plan(only ? 1 : 9);
 	sigaction(SIGSEGV, &sa, NULL);
 
 	area = map_area(AREA, false, PROT_READ | PROT_WRITE);
+	/* Few pages, so that one that slipped through is soon hit again. */
+	span = 32 * PAGE;
 	race("mprotect", scribbler, protect);
+	span = AREA;
 	race("munmap", scribbler, remap);
 	fresh_words();
 	race("split and merge", owner, split);
 	fresh_words();
 	race("fork", owner, fork_child);
 	race("exec", scribbler, exec_child);
+	span = 32 * PAGE;
 	race("switch", scribbler, turn);
+	span = AREA;
 	set_switch(true);
 
 	munmap(area, AREA);
 	area = map_area(AREA, true, PROT_READ | PROT_WRITE);
 	race("mprotect, huge pages", scribbler, protect);
 	race("munmap, huge pages", scribbler, remap);
+
+	place[0] = map_area(AREA, true, PROT_READ | PROT_WRITE);
+	place[1] = map_area(AREA, true, PROT_NONE);
+	where = place[0];
+	STORE((uint64_t *)where, 0);
+	race("mremap, huge pages", mover, move);
 
 	ksft_finished();
 }
