@@ -10,8 +10,7 @@ usage: scripts/check.sh [-h]     (make check)
 
 Applies the series without fuzz, builds each step of it (a small config) and
 the whole with the feature configured out, looks for traces of the feature in
-the latter, and runs checkpatch, sparse and shellcheck's syntax check. The
-last line is "N passed, N failed, N skipped".
+the latter, and runs checkpatch, sparse and bash -n. The last line is "N passed, N failed, N skipped".
 EOF
 }
 
@@ -64,42 +63,29 @@ step=$BUILD/linux-step
 head=$(git -C "$TREE" rev-parse HEAD)
 git -C "$TREE" worktree prune
 [ -e "$step/.git" ] || { rm -rf "$step"; git -C "$TREE" worktree add -q --detach "$step" base; }
-out=$BUILD/step-x86_64
-mkdir -p "$out"
-cc=gcc
-if command -v ccache >/dev/null; then
-	cc="ccache gcc"
-	export CCACHE_BASEDIR=$BUILD CCACHE_NOHASHDIR=1
-fi
-export KBUILD_BUILD_USER=pervma KBUILD_BUILD_HOST=pervma KBUILD_BUILD_TIMESTAMP='2020-01-01'
-mk() { make -C "$step" O="$out" ARCH=x86_64 CC="$cc" "$@"; }
 n=0 total=$(git -C "$TREE" rev-list --count base..HEAD)
 for c in $(git -C "$TREE" rev-list --reverse base..HEAD); do
 	n=$((n + 1))
 	name="step $n of $total builds: $(git -C "$TREE" show -s --format=%s "$c")"
 	git -C "$step" checkout -q -f "$c"
-	if {
-		{ [ -f "$out/.config" ] || { mk tinyconfig &&
-			(cd "$step" && scripts/kconfig/merge_config.sh -m -O "$out" "$out/.config" "$TOP/kernel/configs/step.config"); }; } &&
-			mk olddefconfig && mk -j"${JOBS:-$(nproc)}" vmlinux
-	} > "$log" 2>&1 && ! grep -qE '\.[chS]:[0-9]+:.*warning:' "$log"; then
+	if "$TOP/scripts/kernel.sh" step > "$log" 2>&1 &&
+	   ! grep -E '\.[chS]:[0-9]+:.*warning:' "$BUILD/step-x86_64.log" > "$log"; then
 		ok "$name"
 	else
-		grep -E '\.[chS]:[0-9]+:.*(error|warning):|\*\*\*|undefined' "$log" > "$log.err" || cp "$log" "$log.err"
-		fail "$name" "$log.err"
+		fail "$name" "$log"
 	fi
 done
 [ "$(git -C "$TREE" rev-parse HEAD)" = "$head" ] || die "build/linux changed meanwhile"
 
 # Sparse, on our files
-if mk C=2 CHECK="sparse" mm/vma_lock.o mm/vma_fault.o > "$log" 2>&1 &&
+if kbuild "$step" "$BUILD/step-x86_64" x86_64 C=2 CHECK=sparse mm/vma_lock.o mm/vma_fault.o > "$log" 2>&1 &&
    ! grep -E 'vma_(lock|fault)[a-z_]*\.[ch].*(warning|error)' "$log" > "$log.err"; then
 	ok sparse
 else
 	fail sparse "$log"
 fi
 
-# Configured out: no symbol, no string, no byte in the structures
+# Configured out: no symbol, no string
 if "$TOP/scripts/kernel.sh" off; then
 	ok "builds with CONFIG_PER_VMA_LOCK=n"
 	{

@@ -12,7 +12,7 @@
 git -C "$TREE" diff --quiet HEAD || die "build/linux has changes that are not committed"
 rm -rf "$BUILD/series"
 git -C "$TREE" format-patch -q -o "$BUILD/series" --cover-letter --no-signature \
-	--base=base base..HEAD
+	base..HEAD
 awk -v letter="$TOP/Documentation/cover-letter.txt" '
 	/\*\*\* SUBJECT HERE \*\*\*/ {
 		getline s < letter; sub(/\*\*\* SUBJECT HERE \*\*\*/, s)
@@ -22,7 +22,7 @@ awk -v letter="$TOP/Documentation/cover-letter.txt" '
 		next
 	}
 	{ print }
-' "$BUILD/series/0000-cover-letter.patch" > "$BUILD/series/cover" 
+' "$BUILD/series/0000-cover-letter.patch" > "$BUILD/series/cover"
 mv "$BUILD/series/cover" "$BUILD/series/0000-cover-letter.patch"
 (cd "$BUILD/series" && ls 0*.patch | grep -v 0000- > series)
 say "build/series: $(wc -l < "$BUILD/series/series") patches and a cover letter"

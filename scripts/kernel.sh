@@ -27,7 +27,7 @@ case $kernel in
 pervma) fragments+=("$configs/pervma.config") ;;
 debug) fragments+=("$configs/pervma.config" "$configs/debug.config"); target=bzImage ;;
 off) fragments+=("$configs/off.config") ;;
-step) fragments=("$configs/step.config") ;;
+step) fragments=("$configs/step.config"); src=$BUILD/linux-step ;;
 base) src=$BUILD/linux-base ;;
 mutant) fragments+=("$configs/pervma.config") ;;
 *) usage >&2; exit 2 ;;
@@ -52,17 +52,7 @@ id=$({ git -C "$src" rev-parse HEAD; git -C "$src" diff HEAD
        cat "${fragments[@]}"; gcc --version; } | sha1sum | cut -d' ' -f1)
 [ "$(cat "$out/.id" 2>/dev/null)" != "$id" ] || exit 0
 
-cc=gcc
-if command -v ccache >/dev/null; then
-	cc="ccache gcc"
-	# Kernels built elsewhere from the same source hit, too.
-	export CCACHE_BASEDIR=$BUILD CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-8G}
-fi
-export KBUILD_BUILD_USER=pervma KBUILD_BUILD_HOST=pervma KBUILD_BUILD_TIMESTAMP='2020-01-01'
-mk()
-{
-	make -C "$src" O="$out" ARCH="$arch" CC="$cc" "$@"
-}
+mk() { kbuild "$src" "$out" "$arch" "$@"; }
 
 log=$out.log
 mkdir -p "$out"

@@ -37,6 +37,25 @@ series_entries()
 	' "$TOP/series"
 }
 
+# What the commits of build/linux are made from, as one number
+series_id()
+{
+	(cd "$TOP" && { cat series; series_entries | tr '\t ' '\n\n' | grep . |
+		xargs cat; } | sha1sum | cut -d' ' -f1)
+}
+
+# kbuild SRC OUT ARCH [ARG]...: the kernel's make. Through ccache if it is
+# there; kernels built elsewhere from the same source hit, too.
+kbuild()
+{
+	local src=$1 out=$2 arch=$3 cc=gcc
+	shift 3
+	! command -v ccache >/dev/null || cc="ccache gcc"
+	CCACHE_BASEDIR=$BUILD CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-8G} \
+	KBUILD_BUILD_USER=pervma KBUILD_BUILD_HOST=pervma KBUILD_BUILD_TIMESTAMP='2020-01-01' \
+		make -C "$src" O="$out" ARCH="$arch" CC="$cc" "$@"
+}
+
 # base_version PACKAGE: the version that BASE names for it
 base_version()
 {

@@ -113,8 +113,6 @@ fi
 
 git rev-parse HEAD > "$BUILD/.tree-head"
 if [ -f "$BUILD/.tree-source" ]; then
-	series_id=$(cd "$TOP" && { cat series; series_entries | tr '\t' ' ' |
-		tr ' ' '\n' | grep . | xargs cat; } | sha1sum | cut -d' ' -f1)
-	echo "$(cat "$BUILD/.base-source") $series_id" > "$BUILD/.tree-source"
+	echo "$(cat "$BUILD/.base-source") $(series_id)" > "$BUILD/.tree-source"
 fi
 say "$(wc -l < "$out/entries") patches in series"

@@ -36,10 +36,8 @@ else
 	source_id="$tarball $(stat -c '%s %Y' $tarball)"
 fi
 
-# What the commits were made from: laid out anew only when that has changed.
-series_id=$(cd "$TOP" && { cat series; series_entries | tr '\t' ' ' |
-	tr ' ' '\n' | grep . | xargs cat; } | sha1sum | cut -d' ' -f1)
-if [ -d "$TREE/.git" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$source_id $series_id" ] &&
+# Laid out anew only when what the commits are made from has changed.
+if [ -d "$TREE/.git" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$source_id $(series_id)" ] &&
    [ "$(git -C "$TREE" rev-parse HEAD)" = "$(cat "$BUILD/.tree-head" 2>/dev/null)" ]; then
 	say "build/linux is up to date"
 	exit 0
@@ -89,6 +87,6 @@ have=$(tree_version .)
 
 "$TOP/scripts/commit-series.sh" base
 
-echo "$source_id $series_id" > "$stamp"
+echo "$source_id $(series_id)" > "$stamp"
 git rev-parse HEAD > "$BUILD/.tree-head"
 say "build/linux: $(git rev-list --count base..HEAD) commits on $have"
