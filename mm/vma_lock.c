@@ -107,16 +107,22 @@ static bool mm_has_no_readers(struct mm_struct *mm)
 			      !(current->flags & PF_KTHREAD));
 }
 
+/* From here on every reader that comes sees all VMAs write-locked. */
+static void mm_mark_write_locked(struct mm_struct *mm)
+{
+	VM_WARN_ON_ONCE(mm->vma_lock.mm_lock_seq & VMA_SEQ_MASK);
+	WRITE_ONCE(mm->vma_lock.mm_lock_seq,
+		   mm->vma_lock.mm_lock_seq | VMA_SEQ_HELD | VMA_SEQ_WIDE);
+	smp_mb();	/* A' */
+}
+
 int __vma_start_write_all(struct mm_struct *mm, bool killable)
 {
 	MA_STATE(mas, &mm->mm_mt, 0, 0);
 	struct vm_area_struct *vma;
 	int ret = 0;
 
-	VM_WARN_ON_ONCE(mm->vma_lock.mm_lock_seq & VMA_SEQ_MASK);
-	WRITE_ONCE(mm->vma_lock.mm_lock_seq,
-		   mm->vma_lock.mm_lock_seq | VMA_SEQ_HELD | VMA_SEQ_WIDE);
-	smp_mb();	/* A' */
+	mm_mark_write_locked(mm);
 	vma_lock_might_wait();
 
 	if (mm_has_no_readers(mm))
@@ -152,10 +158,7 @@ bool vma_try_start_write_all(struct mm_struct *mm)
 	MA_STATE(mas, &mm->mm_mt, 0, 0);
 	struct vm_area_struct *vma;
 
-	VM_WARN_ON_ONCE(mm->vma_lock.mm_lock_seq & VMA_SEQ_MASK);
-	WRITE_ONCE(mm->vma_lock.mm_lock_seq,
-		   mm->vma_lock.mm_lock_seq | VMA_SEQ_HELD | VMA_SEQ_WIDE);
-	smp_mb();	/* A' */
+	mm_mark_write_locked(mm);
 
 	/* The caller may be a reader itself: mm_users would not tell. */
 	if (!READ_ONCE(mm->vma_lock.used))
@@ -261,15 +264,6 @@ void vma_mark_detached_all(struct maple_tree *tree)
 
 	mas_for_each(&mas, vma, ULONG_MAX)
 		vma_mark_detached(vma);
-}
-
-/* Undo a publication that came to nothing. Lockdep has not heard of it. */
-static void vma_unpublish(struct vm_area_struct *vma)
-{
-	struct mm_struct *mm = vma->vm_mm;
-
-	if (unlikely(atomic_dec_return_release(&vma->vma_lock.refs) < 0))
-		__vma_wake_writer(mm);
 }
 
 static __always_inline bool __vma_start_read(struct vm_area_struct *vma)

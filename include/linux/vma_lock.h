@@ -175,6 +175,19 @@ static inline void vma_end_write_all(struct mm_struct *mm)
 			  (seq & ~VMA_SEQ_MASK) + VMA_SEQ_STEP);
 }
 
+/* Readers: one less. What vma_start_read() undoes and vma_end_read() ends. */
+static inline void vma_unpublish(struct vm_area_struct *vma)
+{
+	struct mm_struct *mm = vma->vm_mm;
+
+	/*
+	 * Release: pairs with the acquire in vma_drained(). @vma is not
+	 * touched afterwards: the writer may be freeing it.
+	 */
+	if (unlikely(atomic_dec_return_release(&vma->vma_lock.refs) < 0))
+		__vma_wake_writer(mm);
+}
+
 /**
  * vma_end_read - let go of a VMA that vma_start_read() locked
  * @vma: the VMA; it may be freed as soon as this is called
@@ -184,17 +197,10 @@ static inline void vma_end_write_all(struct mm_struct *mm)
  */
 static inline void vma_end_read(struct vm_area_struct *vma)
 {
-	struct mm_struct *mm = vma->vm_mm;
-
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
 	lock_release(&vma->vma_lock.dep_map, _RET_IP_);
 #endif
-	/*
-	 * Release: pairs with the acquire in vma_drained(). @vma is not
-	 * touched afterwards: the writer may be freeing it.
-	 */
-	if (unlikely(atomic_dec_return_release(&vma->vma_lock.refs) < 0))
-		__vma_wake_writer(mm);
+	vma_unpublish(vma);
 }
 
 /* Where the VMA is stored to a tree; idempotent, for VMAs stored again. */
