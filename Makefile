@@ -7,7 +7,7 @@ help:
 	@echo 'make deps       install what the rest needs (Debian 12, as root)'
 	@echo 'make demo       from nothing to the table: build, boot, page-fault A/B'
 	@echo 'make test       every test [ONLY=PATTERN]; last line: N passed, N failed, N skipped'
-	@echo 'make check      the series: applies, each step builds, checkpatch, sparse'
+	@echo 'make check      the series: applies, each step builds, checkpatch, sparse [FULL=1]'
 	@echo 'make cost       kernel instructions a fault, against base'
 	@echo 'make mutants    does removing a lock or a recheck fail a test? [ONLY=NAME]'
 	@echo 'make tree       lay out build/linux, a commit for each patch [KDIR=DIR] [FORCE=1]'
@@ -20,7 +20,7 @@ help:
 	@echo './vm -h         boot one of the kernels in QEMU and run a command in it'
 
 KERNEL ?= pervma
-export KDIR DRY FORCE
+export KDIR DRY FORCE FULL
 
 deps:
 	@scripts/deps.sh

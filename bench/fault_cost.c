@@ -2,17 +2,31 @@
 /*
  * Instructions a page fault at one thread, for a guest under -icount shift=1:
  * there the clock counts two nanoseconds an instruction, whatever the host
- * does. Prints the median of several rounds.
+ * does. Prints, for each kind of fault, the median of several rounds.
  */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/swap.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PAGE 4096UL
-#define PAGES 1000UL
-#define ROUNDS 21
+#define HUGE (2UL << 20)
+#define ROUNDS 15
+
+static char *mem;
+static size_t pages = 512, step = PAGE;
+static int fd = -1;
 
 static double now(void)
 {
@@ -22,6 +36,12 @@ static double now(void)
 	return ts.tv_sec * 1e9 + ts.tv_nsec;
 }
 
+static void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
 static int cmp(const void *a, const void *b)
 {
 	double d = *(const double *)a - *(const double *)b;
@@ -29,33 +49,207 @@ static int cmp(const void *a, const void *b)
 	return d < 0 ? -1 : d > 0;
 }
 
-int main(int argc, char **argv)
+static void map(int flags, int advice)
+{
+	mem = mmap(NULL, pages * step + HUGE, PROT_READ | PROT_WRITE, flags, fd, 0);
+	if (mem == MAP_FAILED)
+		die("mmap");
+	if (fd < 0 && !(flags & MAP_HUGETLB))
+		mem = (char *)(((uintptr_t)mem + HUGE - 1) & ~(HUGE - 1));
+	if (!(flags & MAP_HUGETLB))
+		madvise(mem, pages * step, advice);
+}
+
+static void write_all(void)
+{
+	size_t i;
+
+	for (i = 0; i < pages; i++)
+		*(volatile char *)(mem + i * step) = 1;
+}
+
+static void read_all(void)
+{
+	size_t i;
+
+	for (i = 0; i < pages; i++)
+		*(volatile char *)(mem + i * step);
+}
+
+/* Reads that fault-around leaves over: downwards, each in a window of its own */
+static void read_sparse(void)
+{
+	size_t i;
+
+	for (i = 0; i < pages; i += 16)
+		*(volatile char *)(mem + i * step);
+}
+
+static void kernel_writes(void)
+{
+	static int zero = -1;
+
+	if (zero < 0)
+		zero = open("/dev/zero", O_RDONLY);
+	if (read(zero, mem, pages * PAGE) != (ssize_t)(pages * PAGE))
+		die("read");
+}
+
+static void drop(void)
+{
+	madvise(mem, pages * step, MADV_DONTNEED);
+}
+
+/* Clean, and mapped for reading: the next write asks the file system. */
+static void clean(void)
+{
+	drop();
+	fsync(fd);
+	read_all();
+}
+
+static void page_out(void)
+{
+	write_all();
+	madvise(mem, pages * step, 21 /* MADV_PAGEOUT */);
+}
+
+/* Every second page a VMA that has never been touched */
+static void fresh_vmas(void)
+{
+	size_t i;
+
+	munmap(mem, pages * step);
+	mem = mmap(mem, pages * step, PROT_NONE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	for (i = 0; i < pages; i++)
+		if (mprotect(mem + i * step, PAGE, PROT_READ | PROT_WRITE))
+			die("mprotect");
+}
+
+static sigjmp_buf back;
+
+static void on_signal(int sig)
+{
+	siglongjmp(back, 1);
+}
+
+static void denied_all(void)
+{
+	volatile size_t i;
+
+	for (i = 0; i < pages; i++)
+		if (!sigsetjmp(back, 1))
+			*(volatile char *)(mem + i * step) = 1;
+}
+
+static void measure(const char *name, void (*before)(void), void (*touch)(void),
+		    size_t faults)
 {
 	double t[ROUNDS], a;
-	size_t i, r;
-	char *p;
+	int r;
 
-	if (argc > 1) {
-		printf("usage: fault_cost [-h]\nInstructions an anonymous fault, under -icount shift=1\n");
-		return strcmp(argv[1], "-h") ? 2 : 0;
-	}
-	p = mmap(NULL, (PAGES + 1) * PAGE, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p == MAP_FAILED) {
-		perror("fault_cost: mmap");
-		return 1;
-	}
-	madvise(p, (PAGES + 1) * PAGE, MADV_NOHUGEPAGE);
 	/* An anon_vma and the page tables stay; the pages go each round. */
-	memset(p, 1, (PAGES + 1) * PAGE);
+	touch();
 	for (r = 0; r < ROUNDS; r++) {
-		madvise(p, PAGES * PAGE, MADV_DONTNEED);
+		before();
 		a = now();
-		for (i = 0; i < PAGES; i++)
-			*(volatile char *)(p + i * PAGE) = 1;
-		t[r] = (now() - a) / 2 / PAGES;
+		touch();
+		t[r] = (now() - a) / 2 / faults;
 	}
 	qsort(t, ROUNDS, sizeof(*t), cmp);
-	printf("%.1f\n", t[ROUNDS / 2]);
+	printf("%.1f %s\n", t[ROUNDS / 2], name);
+	fflush(stdout);
+}
+
+/* As measure(), in a child whose every write copies a page of the parent's */
+static void measure_copies(const char *name)
+{
+	double t[ROUNDS], a;
+	int r, fds[2];
+
+	write_all();
+	if (pipe(fds))
+		die("pipe");
+	for (r = 0; r < ROUNDS; r++) {
+		if (!fork()) {
+			a = now();
+			write_all();
+			a = (now() - a) / 2 / pages;
+			_exit(write(fds[1], &a, sizeof(a)) != sizeof(a));
+		}
+		if (read(fds[0], &t[r], sizeof(*t)) != sizeof(*t))
+			die("read");
+		wait(NULL);
+	}
+	qsort(t, ROUNDS, sizeof(*t), cmp);
+	printf("%.1f %s\n", t[ROUNDS / 2], name);
+	fflush(stdout);
+}
+
+static void set(const char *path, const char *value)
+{
+	int f = open(path, O_WRONLY);
+
+	if (f < 0 || write(f, value, strlen(value)) < 0)
+		die(path);
+	close(f);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1) {
+		printf("usage: fault_cost [-h]\nInstructions a fault, by kind, under -icount shift=1. Wants /dev/ram0 and ram1.\n");
+		return strcmp(argv[1], "-h") ? 2 : 0;
+	}
+
+	map(MAP_PRIVATE | MAP_ANONYMOUS, MADV_NOHUGEPAGE);
+	measure("anonymous", drop, write_all, pages);
+	measure("anonymous, zero page", drop, read_all, pages);
+	measure_copies("anonymous, copy");
+	measure("kernel writes", drop, kernel_writes, pages);
+	mprotect(mem, pages * step, PROT_READ);
+	signal(SIGSEGV, on_signal);
+	measure("bad access, with its signal", drop, denied_all, pages);
+	mprotect(mem, pages * step, PROT_READ | PROT_WRITE);
+
+	if (system("mkswap /dev/ram1 >/dev/null") || swapon("/dev/ram1", 0))
+		die("swap on /dev/ram1");
+	measure("swap-in", page_out, read_all, pages);
+	swapoff("/dev/ram1");
+
+	step = 2 * PAGE;
+	map(MAP_PRIVATE | MAP_ANONYMOUS, MADV_NOHUGEPAGE);
+	measure("first touch of a VMA", fresh_vmas, write_all, pages);
+
+	step = HUGE;
+	pages = 16;
+	map(MAP_PRIVATE | MAP_ANONYMOUS, MADV_HUGEPAGE);
+	measure("huge page", drop, write_all, pages);
+	set("/proc/sys/vm/nr_hugepages", "20");
+	map(MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, 0);
+	measure("hugetlb", drop, write_all, pages);
+
+	step = PAGE;
+	pages = 512;
+	if (system("mke2fs /dev/ram0 >/dev/null") || mkdir("/tmp/mnt", 0700) ||
+	    mount("/dev/ram0", "/tmp/mnt", "ext4", 0, NULL))
+		die("ext4 on /dev/ram0");
+	fd = open("/tmp/mnt/file", O_RDWR | O_CREAT, 0600);
+	if (fd < 0 || posix_fallocate(fd, 0, pages * PAGE))
+		die("/tmp/mnt/file");
+	map(MAP_SHARED, MADV_NORMAL);
+	write_all();
+	measure("file, fault-around", drop, read_sparse, pages / 16);
+	measure("file, shared write", clean, write_all, pages);
+	map(MAP_PRIVATE, MADV_NORMAL);
+	measure("file, private copy", drop, write_all, pages);
+	close(fd);
+
+	fd = memfd_create("fault_cost", 0);
+	if (fd < 0 || ftruncate(fd, pages * PAGE))
+		die("memfd_create");
+	map(MAP_SHARED, MADV_NORMAL);
+	measure("shmem, write", drop, write_all, pages);
 	return 0;
 }

@@ -2,12 +2,15 @@
 /*
  * Page faults under the VMA lock: which of them, and the switch.
  */
+#include <linux/extable.h>
+#include <linux/hugetlb.h>
 #include <linux/init.h>
+#include <linux/kernel.h>
 #include <linux/kstrtox.h>
 #include <linux/mm.h>
-#include <linux/mm_inline.h>
+#include <linux/rmap.h>
+#include <linux/sched.h>
 #include <linux/sysctl.h>
-#include <linux/userfaultfd_k.h>
 #include <linux/vma_lock.h>
 
 /*
@@ -53,17 +56,63 @@ late_initcall(vma_fault_sysctl_init);
 #endif
 
 /*
- * What is known to need nothing but its own VMA to hold still. Called under the
- * VMA lock.
+ * What needs nothing but its own VMA to hold still; under the VMA lock. The
+ * audits are in the messages of the series and, kind by kind, in
+ * Documentation/mm/per-vma-locks.rst.
  *
- * Anonymous memory with an anon_vma, that is, after the first touch: to make
- * an anon_vma, anon_vma_prepare() looks at the neighbours in the tree. Not
- * ranges armed for userfaultfd: handle_userfault() expects mmap_lock.
+ * Memory that a driver or file system provides has to say so: by ->map_pages,
+ * that is, by using the page cache, or by ->vma_lock_fault. With no handler at
+ * all there is none that could disagree.
  */
 static bool vma_fault_eligible(struct vm_area_struct *vma)
 {
-	return vma_is_anonymous(vma) && vma->anon_vma &&
-		!userfaultfd_armed(vma);
+	const struct vm_operations_struct *ops = vma->vm_ops;
+
+	if (vma_is_anonymous(vma))
+		return true;
+	return ops->map_pages || ops->vma_lock_fault ||
+		is_vm_hugetlb_page(vma) ||
+		(!ops->fault && !ops->huge_fault && !ops->page_mkwrite &&
+		 !ops->pfn_mkwrite);
+}
+
+/*
+ * May a fault of the kernel itself take a VMA lock?
+ *
+ * A kernel thread need not own a reference to the mm that it borrows. And an
+ * access that nothing but luck would let through is to oops as it does without
+ * VMA locks, where it finds mmap_lock held for write and has no exception table
+ * entry: the luck is not to improve because VMA locks are easier to get. The
+ * holder for write may be ourselves.
+ */
+static bool kernel_fault_eligible(struct mm_struct *mm, struct pt_regs *regs)
+{
+	if (unlikely(current->flags & PF_KTHREAD))
+		return false;
+	return likely(!(READ_ONCE(mm->vma_lock.mm_lock_seq) & VMA_SEQ_HELD)) ||
+		search_exception_tables(instruction_pointer(regs));
+}
+
+/* The VMA of a fault, locked, if the fault is of a kind that may have that. */
+static struct vm_area_struct *lock_eligible_vma(struct mm_struct *mm,
+						unsigned long address,
+						struct pt_regs *regs,
+						unsigned int flags)
+{
+	struct vm_area_struct *vma;
+
+	if (!(flags & FAULT_FLAG_USER) && !kernel_fault_eligible(mm, regs)) {
+		count_vm_vma_lock_event(VMA_LOCK_FALLBACK_KERNEL);
+		goto abort;
+	}
+	vma = lock_vma_under_rcu(mm, address);
+	if (unlikely(!vma) || likely(vma_fault_eligible(vma)))
+		return vma;
+	vma_end_read(vma);
+	count_vm_vma_lock_event(VMA_LOCK_FALLBACK_NOT_OPTED_IN);
+abort:
+	count_vm_vma_lock_event(VMA_LOCK_ABORT);
+	return NULL;
 }
 
 /**
@@ -71,12 +120,13 @@ static bool vma_fault_eligible(struct vm_area_struct *vma)
  * @mm: current->mm
  * @address: where the fault is
  * @regs: the registers at the fault
- * @flags: the fault's flags; FAULT_FLAG_VMA_LOCK is set or cleared in them
+ * @flags: the fault's flags; FAULT_FLAG_VMA_LOCK is set in them accordingly
  *
- * Tries the VMA lock on the first attempt, mmap_lock after it. Architectures
- * call it in place of lock_mm_and_find_vma(), in a loop while handle_mm_fault()
- * answers VM_FAULT_RETRY, and then unlock_fault_vma() unless the handler has
- * released the lock.
+ * The VMA lock if it can be had at once, else mmap_lock for read. Architectures
+ * call it in place of lock_mm_and_find_vma(), in a loop with
+ * fault_retry_flags() while handle_mm_fault() answers VM_FAULT_RETRY, and then
+ * unlock_fault_vma() unless the handler has released the lock. An access that
+ * the VMA does not allow is judged under either lock: its flags hold still.
  *
  * Context: May sleep.
  * Return: the VMA, or NULL with no lock held if there is none for @address.
@@ -88,25 +138,94 @@ struct vm_area_struct *lock_fault_vma(struct mm_struct *mm,
 {
 	struct vm_area_struct *vma;
 
-	/* Asked to retry: that was no first try, and did nothing yet. */
-	if (unlikely(*flags & FAULT_FLAG_VMA_LOCK)) {
-		*flags &= ~(FAULT_FLAG_VMA_LOCK | FAULT_FLAG_TRIED);
-		goto mmap_lock;
-	}
-	if (unlikely(!READ_ONCE(per_vma_lock)) ||
-	    (*flags & (FAULT_FLAG_USER | FAULT_FLAG_TRIED)) != FAULT_FLAG_USER)
-		goto mmap_lock;
+	if (unlikely(!READ_ONCE(per_vma_lock) ||
+		     (*flags & FAULT_FLAG_MMAP_LOCK)))
+		return lock_mm_and_find_vma(mm, address, regs);
 
-	vma = lock_vma_under_rcu(mm, address);
-	if (unlikely(!vma))
-		goto mmap_lock;
-	if (likely(vma_fault_eligible(vma))) {
+	vma = lock_eligible_vma(mm, address, regs, *flags);
+	if (likely(vma)) {
+		might_sleep();
 		*flags |= FAULT_FLAG_VMA_LOCK;
 		return vma;
 	}
-	vma_end_read(vma);
-	count_vm_vma_lock_event(VMA_LOCK_ABORT);
 
-mmap_lock:
-	return lock_mm_and_find_vma(mm, address, regs);
+	vma = lock_mm_and_find_vma(mm, address, regs);
+	/* A stack grows to the page that is touched. */
+	if (vma && (vma->vm_flags & VM_GROWSDOWN) &&
+	    vma->vm_start == (address & PAGE_MASK))
+		count_vm_vma_lock_event(VMA_LOCK_STACK_GROWTH);
+	return vma;
+}
+
+/**
+ * fault_retry_flags - the flags for the next attempt
+ * @flags: the fault's flags in the attempt that ended
+ * @fault: what handle_mm_fault() returned, with VM_FAULT_RETRY
+ *
+ * A fault that slept (I/O, a page lock, userfaultfd) tries the VMA lock again,
+ * once: it now has FAULT_FLAG_TRIED, and so holds its lock until it is done,
+ * but for userfaultfd. After two attempts under the VMA lock come those under
+ * mmap_lock, which end or don't as they did without VMA locks.
+ *
+ * Return: flags for lock_fault_vma().
+ */
+unsigned int fault_retry_flags(unsigned int flags, vm_fault_t fault)
+{
+	bool second = flags & FAULT_FLAG_TRIED;
+
+	if (!(flags & FAULT_FLAG_VMA_LOCK))
+		return (flags & ~FAULT_FLAG_COUNTED) | FAULT_FLAG_TRIED;
+
+	flags &= ~FAULT_FLAG_VMA_LOCK;
+	/* Gave up before it did anything: that was no try. */
+	if (fault & VM_FAULT_MMAP_LOCK)
+		return flags | FAULT_FLAG_MMAP_LOCK | FAULT_FLAG_COUNTED;
+	if (second) {
+		count_vm_vma_lock_event(VMA_LOCK_FALLBACK_RETRIES);
+		flags |= FAULT_FLAG_MMAP_LOCK;
+	}
+	return flags | FAULT_FLAG_TRIED;
+}
+
+static vm_fault_t fault_start_over(struct vm_area_struct *vma)
+{
+	vma_end_read(vma);
+	return VM_FAULT_RETRY | VM_FAULT_MMAP_LOCK;
+}
+
+/**
+ * fault_need_mmap_lock - end an attempt that can only go on under mmap_lock
+ * @vma: the VMA of the fault
+ * @flags: the fault's flags
+ *
+ * For handlers of what has not been audited, before they do anything.
+ *
+ * Return: 0 if mmap_lock is held already. Else the lock is released, and this
+ * is what the handler returns.
+ */
+vm_fault_t fault_need_mmap_lock(struct vm_area_struct *vma, unsigned int flags)
+{
+	if (!(flags & FAULT_FLAG_VMA_LOCK))
+		return 0;
+	count_vm_vma_lock_event(VMA_LOCK_FALLBACK_DEVICE);
+	return fault_start_over(vma);
+}
+
+/* See fault_anon_prepare(). */
+vm_fault_t __fault_anon_prepare(struct vm_area_struct *vma, unsigned int flags)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	int ret;
+
+	if (!(flags & FAULT_FLAG_VMA_LOCK))
+		return __anon_vma_prepare(vma) ? VM_FAULT_OOM : 0;
+
+	/* Only tried: who holds it for write may be waiting for @vma. */
+	if (!mmap_read_trylock(mm)) {
+		count_vm_vma_lock_event(VMA_LOCK_FALLBACK_ANON_VMA);
+		return fault_start_over(vma);
+	}
+	ret = __anon_vma_prepare(vma);
+	mmap_read_unlock(mm);
+	return ret ? VM_FAULT_OOM : 0;
 }

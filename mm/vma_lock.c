@@ -342,8 +342,10 @@ struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 
 	rcu_read_lock();
 	vma = mas_walk(&mas);
-	if (unlikely(!vma))
-		goto none;
+	if (unlikely(!vma)) {
+		count_vm_vma_lock_event(VMA_LOCK_FALLBACK_NO_VMA);
+		goto abort;
+	}
 
 	/*
 	 * The walk may have met a node that a writer was replacing, so the VMA
@@ -352,20 +354,26 @@ struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 	 * of this mm, too.
 	 */
 	if (unlikely(!__vma_start_read(vma))) {
-		count_vm_vma_lock_event(vma_is_attached(vma) ?
-					VMA_LOCK_ABORT : VMA_LOCK_MISS);
-		goto none;
+		if (vma_is_attached(vma)) {
+			count_vm_vma_lock_event(VMA_LOCK_FALLBACK_WRITE_LOCKED);
+			goto abort;
+		}
+		count_vm_vma_lock_event(VMA_LOCK_FALLBACK_DETACHED);
+		goto miss;
 	}
 	VM_WARN_ON_ONCE(vma->vm_mm != mm);
 	if (unlikely(address < vma->vm_start || address >= vma->vm_end)) {
 		vma_end_read(vma);
-		count_vm_vma_lock_event(VMA_LOCK_MISS);
-		goto none;
+		count_vm_vma_lock_event(VMA_LOCK_FALLBACK_MOVED);
+		goto miss;
 	}
 	rcu_read_unlock();
 	return vma;
 
-none:
+miss:
+	count_vm_vma_lock_event(VMA_LOCK_MISS);
+abort:
+	count_vm_vma_lock_event(VMA_LOCK_ABORT);
 	rcu_read_unlock();
 	return NULL;
 }

@@ -6,11 +6,14 @@
 usage()
 {
 	cat <<EOF
-usage: scripts/check.sh [-h]     (make check)
+usage: scripts/check.sh [-h]     (make check [FULL=1])
 
-Applies the series without fuzz, builds each step of it (a small config) and
-the whole with the feature configured out, looks for traces of the feature in
-the latter, and runs checkpatch, sparse and bash -n. The last line is "N passed, N failed, N skipped".
+Applies the series without fuzz, builds at each step of it the objects that it
+touches and all of mm/ (a small config), and the whole with the feature
+configured out, looks for traces of the feature in the latter, builds a few
+other configurations, and runs checkpatch, sparse and bash -n. With FULL=1 each
+step builds a whole kernel, for each architecture, every configuration is built,
+and riscv64 boots. The last line is "N passed, N failed, N skipped".
 EOF
 }
 
@@ -63,17 +66,34 @@ step=$BUILD/linux-step
 head=$(git -C "$TREE" rev-parse HEAD)
 git -C "$TREE" worktree prune
 [ -e "$step/.git" ] || { rm -rf "$step"; git -C "$TREE" worktree add -q --detach "$step" base; }
-n=0 total=$(git -C "$TREE" rev-list --count base..HEAD)
+# What it has to build for ARCH: the series' own objects and their neighbours
+objects()
+{
+	git -C "$TREE" diff --name-only base HEAD -- '*.c' ':!tools' ':!mm' ':!arch' |
+		sed 's/c$/o/'
+	case $1 in
+	x86_64) echo mm/ arch/x86/mm/ ;;
+	arm64) echo mm/ arch/arm64/mm/ ;;
+	esac
+}
+n=0 total=$(git -C "$TREE" rev-list --count base..HEAD) arm64=
 for c in $(git -C "$TREE" rev-list --reverse base..HEAD); do
 	n=$((n + 1))
-	name="step $n of $total builds: $(git -C "$TREE" show -s --format=%s "$c")"
 	git -C "$step" checkout -q -f "$c"
-	if "$TOP/scripts/kernel.sh" step > "$log" 2>&1 &&
-	   ! grep -E '\.[chS]:[0-9]+:.*warning:' "$BUILD/step-x86_64.log" > "$log"; then
-		ok "$name"
-	else
-		fail "$name" "$log"
-	fi
+	archs=x86_64
+	# The other architecture: from the step that enables it on
+	git -C "$TREE" diff --quiet "$c^" "$c" -- arch/arm64 || arm64=1
+	[ -z "$arm64" ] && [ -z "${FULL:-}" ] || archs="x86_64 arm64"
+	for arch in $archs; do
+		name="step $n of $total builds, $arch: $(git -C "$TREE" show -s --format=%s "$c")"
+		# shellcheck disable=SC2046
+		if "$TOP/scripts/kernel.sh" step $arch $([ -n "${FULL:-}" ] || objects $arch) > "$log" 2>&1 &&
+		   ! grep -E '\.[chS]:[0-9]+:.*warning:' "$BUILD/step-$arch.log" > "$log"; then
+			ok "$name"
+		else
+			fail "$name" "$log"
+		fi
+	done
 done
 [ "$(git -C "$TREE" rev-parse HEAD)" = "$head" ] || die "build/linux changed meanwhile"
 
@@ -102,6 +122,47 @@ if "$TOP/scripts/kernel.sh" off; then
 else
 	: > "$log"
 	fail "builds with CONFIG_PER_VMA_LOCK=n" "$log"
+fi
+
+# Other configurations: what they leave out, the series must do without.
+some="SMP USERFAULTFD"
+all="$some HUGETLBFS SWAP MEMCG TRANSPARENT_HUGEPAGE NUMA"
+[ -n "${FULL:-}" ] || all=$some
+for sym in $all; do
+	name="builds with CONFIG_$sym=n"
+	# shellcheck disable=SC2046
+	if "$TOP/scripts/kernel.sh" "no-$sym" x86_64 \
+		$([ -n "${FULL:-}" ] || objects x86_64 | grep -v userfaultfd) > "$log" 2>&1 &&
+	   ! grep -E '\.[chS]:[0-9]+:.*warning:' "$BUILD/no-$sym-x86_64.log" > "$log"; then
+		ok "$name"
+	else
+		fail "$name" "$log"
+	fi
+done
+
+# An architecture that knows nothing of it
+if [ -n "${FULL:-}" ]; then
+	for tool in riscv64-linux-gnu-gcc:gcc-riscv64-linux-gnu qemu-system-riscv64:qemu-system-misc; do
+		need "${tool%%:*}" "${tool##*:}"
+	done
+	if "$TOP/scripts/kernel.sh" off riscv > "$log" 2>&1; then
+		ok "builds for riscv64"
+	else
+		fail "builds for riscv64" "$log"
+	fi
+	riscv64-linux-gnu-gcc -O2 -static -o "$BUILD/init-riscv" "$TOP/scripts/guest/init.c"
+	[ -x "$BUILD/gen_init_cpio" ] || "$TOP/scripts/initramfs.sh"
+	printf 'dir /dev 0755 0 0\nnod /dev/console 0600 0 0 c 5 1\nfile /init %s 0755 0 0\n' \
+		"$BUILD/init-riscv" > "$BUILD/initramfs-riscv.list"
+	"$BUILD/gen_init_cpio" "$BUILD/initramfs-riscv.list" > "$BUILD/initramfs-riscv.cpio"
+	timeout 120 qemu-system-riscv64 -M virt -smp 2 -m 512 -nographic -no-reboot \
+		-kernel "$BUILD/off-riscv/arch/riscv/boot/Image" -initrd "$BUILD/initramfs-riscv.cpio" \
+		-append "console=ttyS0 panic=-1 panic_on_warn=1" < /dev/null > "$log" 2>&1 || true
+	if grep -q '^init: touched, forked, all right' "$log"; then
+		ok "boots on riscv64"
+	else
+		fail "boots on riscv64" "$log"
+	fi
 fi
 
 echo

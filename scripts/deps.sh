@@ -3,7 +3,8 @@
 # Install what the project needs, unless it is there.
 . "$(dirname "$0")/lib.sh"
 
-packages=(linux-source-6.1 qemu-system-x86 busybox-static build-essential
+packages=(linux-source-6.1 qemu-system-x86 qemu-system-arm busybox-static
+	build-essential gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 	bc bison ccache cpio file flex git kmod libelf-dev libssl-dev perl
 	relacy-dev rsync sparse xz-utils)
 

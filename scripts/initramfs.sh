@@ -6,11 +6,34 @@
 [ "${1:-}" != -h ] || { sed -n 's/^# //p' "$0" | sed -n 2,3p; exit 0; }
 arch=${1:-x86_64}
 
-busybox=/usr/bin/busybox
-[ -x $busybox ] || busybox=/bin/busybox
-[ -x $busybox ] || die "no busybox: install busybox-static, or run 'make deps'"
-! file -L $busybox 2>/dev/null | grep -q 'dynamically linked' ||
-	die "$busybox is not static: install busybox-static"
+native=/usr/bin/busybox
+[ -x $native ] || native=/bin/busybox
+[ -x $native ] || die "no busybox: install busybox-static, or run 'make deps'"
+! file -L $native 2>/dev/null | grep -q 'dynamically linked' ||
+	die "$native is not static: install busybox-static"
+
+# Another architecture's comes from the same package, unpacked under build/.
+# apt is told about that architecture for this one download only.
+busybox=$native
+if [ "$arch" != "$(uname -m)" ]; then
+	busybox=$BUILD/busybox-$arch
+	if [ ! -x "$busybox" ]; then
+		say "fetching busybox-static for $arch"
+		apt=$BUILD/apt-$arch
+		rm -rf "$apt"
+		mkdir -p "$apt/lists/partial" "$apt/archives/partial"
+		opts=(-o "APT::Architecture=$arch" -o "APT::Architectures=$arch"
+			-o "APT::Sandbox::User=root"
+			-o "Dir::State::Lists=$apt/lists" -o "Dir::State::status=/dev/null"
+			-o "Dir::Cache=$apt")
+		(cd "$apt" && apt-get "${opts[@]}" update &&
+			apt-get "${opts[@]}" download busybox-static &&
+			dpkg-deb -x busybox-static_*.deb root) > "$apt.log" 2>&1 ||
+			die "cannot get busybox-static:$arch, see $apt.log"
+		cp "$apt/root/bin/busybox" "$busybox"
+		rm -rf "$apt"
+	fi
+fi
 
 out=$BUILD/initramfs-$arch.cpio
 [ "$out" -nt "$TOP/scripts/guest/init" ] && [ "$out" -nt "$0" ] &&
@@ -25,7 +48,7 @@ gcc -O2 -o "$BUILD/gen_init_cpio" "$TREE/usr/gen_init_cpio.c"
 	echo "nod /dev/null 0666 0 0 c 1 3"
 	echo "file /init $TOP/scripts/guest/init 0755 0 0"
 	echo "file /bin/busybox $(readlink -f $busybox) 0755 0 0"
-	$busybox --list | grep -v '^busybox$' | while read -r a; do
+	$native --list | grep -v '^busybox$' | while read -r a; do
 		echo "slink /bin/$a busybox 0777 0 0"
 	done
 } > "$BUILD/initramfs-$arch.list"

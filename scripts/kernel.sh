@@ -6,34 +6,48 @@
 usage()
 {
 	cat <<EOF
-usage: scripts/kernel.sh [-h] pervma|base|debug|step|off [ARCH]
+usage: scripts/kernel.sh [-h] pervma|base|debug|step|off|no-SYMBOL [ARCH [TARGET]...]
 
 Configures (tinyconfig and the fragments of kernel/configs) and builds a kernel
-into build/KERNEL-ARCH; the log is build/KERNEL-ARCH.log. Does nothing if
-neither source nor config have changed. JOBS= sets the number of jobs.
+into build/KERNEL-ARCH (x86_64 or arm64; riscv is built only); the log is build/KERNEL-ARCH.log. Does nothing if
+neither source nor config have changed. JOBS= sets the number of jobs. With
+TARGETs, builds these and not the kernel. no-SYMBOL is pervma without
+CONFIG_SYMBOL, and without what depends on it.
 EOF
 }
 
 [ "${1:-}" != -h ] || { usage; exit 0; }
-[ $# -ge 1 ] && [ $# -le 2 ] || { usage >&2; exit 2; }
+[ $# -ge 1 ] || { usage >&2; exit 2; }
 kernel=$1 arch=${2:-x86_64}
+targets=("${@:3}")
 jobs=${JOBS:-$(nproc)}
 configs=$TOP/kernel/configs
 out=$BUILD/$kernel-$arch
 src=$TREE
-target=vmlinux
 fragments=("$configs/guest.config" "$configs/guest-$arch.config")
 case $kernel in
 pervma) fragments+=("$configs/pervma.config") ;;
-debug) fragments+=("$configs/pervma.config" "$configs/debug.config"); target=bzImage ;;
+debug) fragments+=("$configs/pervma.config" "$configs/debug.config") ;;
 off) fragments+=("$configs/off.config") ;;
 step) fragments=("$configs/step.config"); src=$BUILD/linux-step ;;
 base) src=$BUILD/linux-base ;;
 mutant) fragments+=("$configs/pervma.config") ;;
+no-[A-Z]*)
+	mkdir -p "$BUILD"
+	echo "# CONFIG_${kernel#no-} is not set" > "$BUILD/$kernel.config"
+	fragments+=("$BUILD/$kernel.config")
+	checked=("$BUILD/$kernel.config") ;;
 *) usage >&2; exit 2 ;;
 esac
-[ "$arch" = x86_64 ] || die "$arch: not an architecture that is covered (x86_64)"
-for tool in gcc:gcc make:make flex:flex bison:bison bc:bc; do
+cross=$(cross_prefix "$arch")
+# What QEMU loads; the debug kernel of x86-64 needs the boot code before it.
+case $arch:$kernel in
+x86_64:debug) image=bzImage ;;
+x86_64:*) image=vmlinux ;;
+*) image=Image ;;
+esac
+[ ${#targets[@]} -gt 0 ] || targets=("$image")
+for tool in "${cross}gcc:gcc${cross:+-${cross%-}}" make:make flex:flex bison:bison bc:bc; do
 	need "${tool%%:*}" "${tool##*:}"
 done
 
@@ -48,8 +62,9 @@ if [ "$kernel" = base ]; then
 	fi
 fi
 
-id=$({ git -C "$src" rev-parse HEAD; git -C "$src" diff HEAD
-       cat "${fragments[@]}"; gcc --version; } | sha1sum | cut -d' ' -f1)
+id=$({ echo "${targets[@]}"
+       git -C "$src" rev-parse HEAD; git -C "$src" diff HEAD
+       cat "${fragments[@]}"; "${cross}gcc" --version; } | sha1sum | cut -d' ' -f1)
 [ "$(cat "$out/.id" 2>/dev/null)" != "$id" ] || exit 0
 
 mk() { kbuild "$src" "$out" "$arch" "$@"; }
@@ -66,7 +81,8 @@ say "$kernel-$arch: configuring"
 
 # A symbol that was asked for and did not survive is an error; the last
 # fragment to name it decides.
-lost=$(cat "${fragments[@]}" | sed -n 's/^# \(CONFIG_[A-Z0-9_]*\) is not set$/\1=n/p; /^CONFIG_/p' |
+[ -n "${checked:-}" ] || checked=("${fragments[@]}")
+lost=$(cat "${checked[@]}" | sed -n 's/^# \(CONFIG_[A-Z0-9_]*\) is not set$/\1=n/p; /^CONFIG_/p' |
 	awk -F= '{ want[$1] = $0 } END { for (s in want) print want[s] }' |
 	while IFS='=' read -r sym val; do
 		if [ "$val" = n ]; then
@@ -80,7 +96,7 @@ lost=$(cat "${fragments[@]}" | sed -n 's/^# \(CONFIG_[A-Z0-9_]*\) is not set$/\1
 # Progress: objects of those that the last such build had, or about 1600.
 expected=$(cat "$BUILD/.objects-$kernel-$arch" 2>/dev/null || echo 1600)
 start=$SECONDS
-mk -j"$jobs" $target >> "$log" 2>&1 &
+mk -j"$jobs" "${targets[@]}" >> "$log" 2>&1 &
 pid=$!
 trap 'kill $pid 2>/dev/null || true' EXIT
 while kill -0 $pid 2>/dev/null; do

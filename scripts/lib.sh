@@ -44,16 +44,29 @@ series_id()
 		xargs cat; } | sha1sum | cut -d' ' -f1)
 }
 
+# What the names of an architecture's compiler and tools start with
+cross_prefix()
+{
+	case $1 in
+	x86_64) ;;
+	arm64) echo aarch64-linux-gnu- ;;
+	riscv) echo riscv64-linux-gnu- ;;
+	*) die "$1: not an architecture that is covered (x86_64, arm64; riscv builds)" ;;
+	esac
+}
+
 # kbuild SRC OUT ARCH [ARG]...: the kernel's make. Through ccache if it is
 # there; kernels built elsewhere from the same source hit, too.
 kbuild()
 {
-	local src=$1 out=$2 arch=$3 cc=gcc
+	local src=$1 out=$2 arch=$3 cross cc
 	shift 3
-	! command -v ccache >/dev/null || cc="ccache gcc"
+	cross=$(cross_prefix "$arch")
+	cc=${cross}gcc
+	! command -v ccache >/dev/null || cc="ccache $cc"
 	CCACHE_BASEDIR=$BUILD CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-8G} \
 	KBUILD_BUILD_USER=pervma KBUILD_BUILD_HOST=pervma KBUILD_BUILD_TIMESTAMP='2020-01-01' \
-		make -C "$src" O="$out" ARCH="$arch" CC="$cc" "$@"
+		make -C "$src" O="$out" ARCH="$arch" CROSS_COMPILE="$cross" CC="$cc" "$@"
 }
 
 # base_version PACKAGE: the version that BASE names for it

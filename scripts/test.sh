@@ -12,8 +12,10 @@ Runs the tests whose name matches PATTERN (a shell pattern; all by default):
   host:model       the lock's protocol under the C++11 memory model
   tree:*           make tree, refresh, series and apply
   vm:*             ./vm: output, exit status, base, the boot switch
-  pervma:*         kselftests in the guest, on the kernel with the series
-  debug:*          the same on the kernel with lockdep and KASAN
+  x86_64:pervma:*  kselftests in the guest, on the kernel with the series
+  x86_64:debug:*   the same on the kernel with lockdep and KASAN
+  x86_64:base:*    signals, which base is to deliver the same
+  arm64:*          these on arm64
   cost:*           kernel instructions a fault, against base
 The last line is "N passed, N failed, N skipped". A skip that is not expected
 is a failure where CI=true.
@@ -55,10 +57,12 @@ check()
 	fi
 }
 
-# tap NAME FILE STATUS: each line of a TAP file is a test; so is its end
+# tap NAME FILE STATUS [RESULTS]: each line of a TAP file is a test; so is its
+# end. In RESULTS the guest has left its conclusion.
 tap()
 {
-	local name=$1 file=$2 status=$3 line desc plan
+	local name=$1 file=$2 status=$3 conclusion line desc plan
+	conclusion=$(cat "$BUILD/results/${4:-}/conclusion.txt" 2>/dev/null) || true
 	while IFS= read -r line; do
 		case $line in
 		'ok '*'# SKIP'*) desc=${line#ok * }; skip "$name: ${desc%%#*}" "${line##*SKIP}" ;;
@@ -68,13 +72,13 @@ tap()
 	done < "$file"
 	plan=$(sed -n 's/^1\.\.\([0-9]*\).*/\1/p' "$file" | head -1)
 	if [ "${plan:-x}" != "$(grep -cE '^(not )?ok ' "$file")" ]; then
-		fail "$name" "ended before its plan, status $status: $(cat "$BUILD/results/${name%%:*}-x86_64/conclusion.txt" 2>/dev/null)"
+		fail "$name" "ended before its plan, status $status: $conclusion"
 	elif [ "$status" -eq 125 ]; then
-		fail "$name" "$(cat "$BUILD/results/${name%%:*}-x86_64/conclusion.txt")"
+		fail "$name" "$conclusion"
 	fi
 }
 
-mkdir -p "$BUILD/selftests" "$BUILD/bench" "$BUILD/results"
+mkdir -p "$BUILD/bench" "$BUILD/results"
 "$TOP/scripts/tree.sh"
 
 # --- host
@@ -217,21 +221,36 @@ check vm:boot-switch boot_switch
 check vm:a-crash-is-told-from-an-exit-status crash_is_no_exit_status
 
 # --- kselftests in the guest
+# guest ARCH KERNEL PROGRAM: two nodes, for the NUMA hints
 guest()
 {
-	local kernel=$1 prog=$2 status=0
-	shift 2
-	wanted "$kernel:$prog" || return 0
-	say "$kernel: $prog ($((SECONDS - started)) s so far)"
-	"$TOP/vm" -k "$kernel" -t 900 "$@" -f "$BUILD/selftests/$prog" -- "$prog" \
-		> "$BUILD/results/$kernel-$prog.tap" || status=$?
-	tap "$kernel:$prog" "$BUILD/results/$kernel-$prog.tap" $status
+	local arch=$1 kernel=$2 prog=$3 name=$1:$2:$3 status=0 mem=512 bin
+	wanted "$name" || return 0
+	say "$name ($((SECONDS - started)) s so far)"
+	[ "$kernel" != debug ] || mem=1024
+	bin=$BUILD/selftests-$arch
+	[ -x "$bin/$prog" ] && [ "$bin/$prog" -nt "$TREE/tools/testing/selftests/mm/$prog.c" ] || {
+		mkdir -p "$bin"
+		make -s -C "$TREE/tools/testing/selftests/mm" OUTPUT="$bin" \
+			CC="$(cross_prefix "$arch")gcc"
+	}
+	"$TOP/vm" -a "$arch" -k "$kernel" -t 900 -m $((2 * mem)) \
+		-q "-object memory-backend-ram,id=m0,size=${mem}M -numa node,memdev=m0,cpus=0-1
+		    -object memory-backend-ram,id=m1,size=${mem}M -numa node,memdev=m1,cpus=2-3" \
+		-f "$bin/$prog" -- "$prog" > "$BUILD/results/$arch-$kernel-$prog.tap" || status=$?
+	tap "$name" "$BUILD/results/$arch-$kernel-$prog.tap" $status "$kernel-$arch"
 }
-make -s -C "$TREE/tools/testing/selftests/mm" OUTPUT="$BUILD/selftests"
-guest pervma vma_lock_faults
-guest pervma vma_lock_races
-guest debug vma_lock_faults -m 2048
-guest debug vma_lock_races -m 2048
+guest x86_64 base vma_lock_signals
+for prog in vma_lock_signals vma_lock_faults vma_lock_kinds vma_lock_races; do
+	guest x86_64 pervma $prog
+done
+for prog in vma_lock_signals vma_lock_faults vma_lock_kinds vma_lock_races; do
+	guest x86_64 debug $prog
+done
+guest arm64 base vma_lock_signals
+for prog in vma_lock_signals vma_lock_faults vma_lock_kinds vma_lock_races; do
+	guest arm64 pervma $prog
+done
 
 # --- cost
 if wanted cost:anonymous-fault; then

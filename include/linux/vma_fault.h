@@ -15,6 +15,9 @@ struct vm_area_struct *lock_fault_vma(struct mm_struct *mm,
 				      unsigned long address,
 				      struct pt_regs *regs,
 				      unsigned int *flags);
+unsigned int fault_retry_flags(unsigned int flags, vm_fault_t fault);
+vm_fault_t fault_need_mmap_lock(struct vm_area_struct *vma, unsigned int flags);
+vm_fault_t __fault_anon_prepare(struct vm_area_struct *vma, unsigned int flags);
 
 /**
  * unlock_fault_vma - end a fault that completed with its lock still held
@@ -32,23 +35,10 @@ static inline void unlock_fault_vma(struct mm_struct *mm,
 		mmap_read_unlock(mm);
 }
 
-/**
- * fault_retry_mmap_lock - give the VMA lock back, to try under mmap_lock
- * @vma: what lock_fault_vma() returned
- * @flags: the fault's flags
- *
- * For what a handler does under mmap_lock only.
- *
- * Return: true if the VMA lock was held and the fault is to start over; the
- * next lock_fault_vma() takes mmap_lock. false if mmap_lock is held already.
- */
-static inline bool fault_retry_mmap_lock(struct vm_area_struct *vma,
-					 unsigned int flags)
+/* Does this attempt repeat one that gave up before it did anything? */
+static inline bool fault_is_counted(unsigned int flags)
 {
-	if (!(flags & FAULT_FLAG_VMA_LOCK))
-		return false;
-	vma_end_read(vma);
-	return true;
+	return flags & FAULT_FLAG_COUNTED;
 }
 
 /* For every fault that a handler ended, whatever its result. */
@@ -87,13 +77,32 @@ static inline void unlock_fault_vma(struct mm_struct *mm,
 	mmap_read_unlock(mm);
 }
 
-static inline bool fault_retry_mmap_lock(struct vm_area_struct *vma,
-					 unsigned int flags)
+static inline unsigned int fault_retry_flags(unsigned int flags,
+					     vm_fault_t fault)
+{
+	return flags | FAULT_FLAG_TRIED;
+}
+
+static inline bool fault_is_counted(unsigned int flags)
 {
 	return false;
 }
 
 static inline void count_fault_vma(unsigned int flags, vm_fault_t fault) { }
+
+static inline vm_fault_t fault_need_mmap_lock(struct vm_area_struct *vma,
+					      unsigned int flags)
+{
+	return 0;
+}
+
+int __anon_vma_prepare(struct vm_area_struct *vma);
+
+static inline vm_fault_t __fault_anon_prepare(struct vm_area_struct *vma,
+					      unsigned int flags)
+{
+	return __anon_vma_prepare(vma) ? VM_FAULT_OOM : 0;
+}
 
 static inline void assert_fault_locked(struct vm_fault *vmf)
 {
@@ -101,6 +110,39 @@ static inline void assert_fault_locked(struct vm_fault *vmf)
 }
 
 #endif /* CONFIG_PER_VMA_LOCK */
+
+/**
+ * fault_anon_prepare - anon_vma_prepare() for a fault under either lock
+ * @vma: the VMA of the fault
+ * @flags: the fault's flags
+ *
+ * An anon_vma is chosen with a look at the neighbours, which needs mmap_lock. A
+ * holder of the VMA lock may not wait for that one: if it can't be had at once
+ * the fault starts over under mmap_lock, and the VMA lock is released here. So
+ * call this where nothing has to be undone with the VMA at hand.
+ *
+ * Context: May sleep.
+ * Return: 0; VM_FAULT_OOM; or VM_FAULT_RETRY (and more) with the lock released
+ * and @vma perhaps gone.
+ */
+static inline vm_fault_t fault_anon_prepare(struct vm_area_struct *vma,
+					    unsigned int flags)
+{
+	if (likely(vma->anon_vma))
+		return 0;
+	return __fault_anon_prepare(vma, flags);
+}
+
+/**
+ * vmf_anon_prepare - fault_anon_prepare() by its name in newer kernels
+ * @vmf: the fault
+ *
+ * Return: see there.
+ */
+static inline vm_fault_t vmf_anon_prepare(struct vm_fault *vmf)
+{
+	return fault_anon_prepare(vmf->vma, vmf->flags);
+}
 
 /**
  * release_fault_lock - let go of the lock of a fault that is to be retried

@@ -26,6 +26,21 @@
 #define PAGE 4096UL
 #define HUGE (2UL << 20)
 
+/* Why faults take mmap_lock, as /proc/vmstat names it */
+static const char *const fallbacks[] = {
+	"vma_lock_fallback_no_vma",
+	"vma_lock_fallback_write_locked",
+	"vma_lock_fallback_detached",
+	"vma_lock_fallback_moved",
+	"vma_lock_fallback_kernel",
+	"vma_lock_fallback_not_opted_in",
+	"vma_lock_fallback_anon_vma",
+	"vma_lock_fallback_device",
+	"vma_lock_fallback_retries",
+};
+
+#define NR_FALLBACKS ((int)(sizeof(fallbacks) / sizeof(*fallbacks)))
+
 /* A counter of /proc/vmstat, or -1 if this kernel does not have it. */
 static inline long vm_counter(const char *name)
 {

@@ -162,51 +162,11 @@ static void test_cow(void)
 	unmap_shares(ONE_VMA);
 }
 
-/* Nothing there, or no right to it: the same signal, code and address. */
-static int got_signal, got_code;
-static void *got_addr;
-
-static void on_fault(int sig, siginfo_t *info, void *ctx)
-{
-	STORE(&got_signal, sig);
-	STORE(&got_code, info->si_code);
-	STORE(&got_addr, info->si_addr);
-	/* Make it succeed, so that the access goes on. */
-	mmap((void *)((uintptr_t)info->si_addr & ~(PAGE - 1)), PAGE,
-	     PROT_READ | PROT_WRITE,
-	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-}
-
-static bool faults_with(char *p, int code)
-{
-	STORE(&got_signal, 0);
-	STORE(p, 1);
-	return LOAD(&got_signal) == SIGSEGV && LOAD(&got_code) == code &&
-		LOAD(&got_addr) == p;
-}
-
-static void test_signals(void)
-{
-	struct sigaction sa = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
-	struct sigaction old;
-	char *p = map_area(16 * PAGE, false, PROT_READ | PROT_WRITE);
-
-	memset(p, 1, 16 * PAGE);
-	mprotect(p, PAGE, PROT_READ);
-	munmap(p + 8 * PAGE, PAGE);
-	sigaction(SIGSEGV, &sa, &old);
-	ksft_test_result(faults_with(p + 5, SEGV_ACCERR), "signals: SEGV_ACCERR\n");
-	ksft_test_result(faults_with(p + 8 * PAGE + 5, SEGV_MAPERR),
-			 "signals: SEGV_MAPERR\n");
-	sigaction(SIGSEGV, &old, NULL);
-	munmap(p, 16 * PAGE);
-}
-
 int main(void)
 {
 	ksft_print_header();
 	need_per_vma_lock();
-	ksft_set_plan(16);
+	ksft_set_plan(14);
 
 	test("small pages, a VMA each", OWN_VMA, false, true);
 	test("small pages, one VMA", ONE_VMA, false, true);
@@ -215,7 +175,6 @@ int main(void)
 	test("switch off, a VMA each", OWN_VMA, false, false);
 	test("switch on again", OWN_VMA, false, true);
 	test_cow();
-	test_signals();
 
 	ksft_finished();
 }
