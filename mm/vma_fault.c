@@ -93,18 +93,24 @@ static bool kernel_fault_eligible(struct mm_struct *mm, struct pt_regs *regs)
 		search_exception_tables(instruction_pointer(regs));
 }
 
-/* The VMA of a fault, locked, if the fault is of a kind that may have that. */
-static struct vm_area_struct *lock_eligible_vma(struct mm_struct *mm,
-						unsigned long address,
-						struct pt_regs *regs,
-						unsigned int flags)
+/* Under its own lock, or NULL. See lock_fault_vma(). */
+struct vm_area_struct *__lock_fault_vma(struct mm_struct *mm,
+					unsigned long address,
+					struct pt_regs *regs,
+					unsigned int flags)
 {
 	struct vm_area_struct *vma;
 
+	/* Without the chance to reschedule that might_sleep() may be. */
+	__might_sleep(__FILE__, __LINE__);
+	if (unlikely(!READ_ONCE(per_vma_lock) ||
+		     (flags & FAULT_FLAG_MMAP_LOCK)))
+		return NULL;
 	if (!(flags & FAULT_FLAG_USER) && !kernel_fault_eligible(mm, regs)) {
 		count_vm_vma_lock_event(VMA_LOCK_FALLBACK_KERNEL);
 		goto abort;
 	}
+
 	vma = lock_vma_under_rcu(mm, address);
 	if (unlikely(!vma) || likely(vma_fault_eligible(vma)))
 		return vma;
@@ -115,43 +121,16 @@ abort:
 	return NULL;
 }
 
-/**
- * lock_fault_vma - find the VMA of a fault and lock it, one way or the other
- * @mm: current->mm
- * @address: where the fault is
- * @regs: the registers at the fault
- * @flags: the fault's flags; FAULT_FLAG_VMA_LOCK is set in them accordingly
- *
- * The VMA lock if it can be had at once, else mmap_lock for read. Architectures
- * call it in place of lock_mm_and_find_vma(), in a loop with
- * fault_retry_flags() while handle_mm_fault() answers VM_FAULT_RETRY, and then
- * unlock_fault_vma() unless the handler has released the lock. An access that
- * the VMA does not allow is judged under either lock: its flags hold still.
- *
- * Context: May sleep.
- * Return: the VMA, or NULL with no lock held if there is none for @address.
- */
-struct vm_area_struct *lock_fault_vma(struct mm_struct *mm,
-				      unsigned long address,
-				      struct pt_regs *regs,
-				      unsigned int *flags)
+/* Under mmap_lock. See lock_fault_vma(). */
+struct vm_area_struct *__lock_fault_mmap(struct mm_struct *mm,
+					 unsigned long address,
+					 struct pt_regs *regs)
 {
-	struct vm_area_struct *vma;
+	struct vm_area_struct *vma = lock_mm_and_find_vma(mm, address, regs);
 
-	if (unlikely(!READ_ONCE(per_vma_lock) ||
-		     (*flags & FAULT_FLAG_MMAP_LOCK)))
-		return lock_mm_and_find_vma(mm, address, regs);
-
-	vma = lock_eligible_vma(mm, address, regs, *flags);
-	if (likely(vma)) {
-		might_sleep();
-		*flags |= FAULT_FLAG_VMA_LOCK;
-		return vma;
-	}
-
-	vma = lock_mm_and_find_vma(mm, address, regs);
 	/* A stack grows to the page that is touched. */
-	if (vma && (vma->vm_flags & VM_GROWSDOWN) &&
+	if (READ_ONCE(per_vma_lock) && vma &&
+	    (vma->vm_flags & VM_GROWSDOWN) &&
 	    vma->vm_start == (address & PAGE_MASK))
 		count_vm_vma_lock_event(VMA_LOCK_STACK_GROWTH);
 	return vma;

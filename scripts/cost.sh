@@ -26,7 +26,7 @@ awk '
 	FNR == 1 { printf "%-28s %8s %8s %8s\n", "instructions a fault", "base", "pervma", "ratio" }
 	{
 		printf "%-28s %8.0f %8.0f %8.4f%s\n", $0, base[$0], n, n / base[$0],
-			n > base[$0] * 1.002 ? "  more than base" : ""
+			(n > base[$0] * 1.002) ? "  more than base" : ""
 		if (!(n <= base[$0] * 1.002)) more = 1
 		seen++
 	}

@@ -11,13 +11,46 @@
 
 #ifdef CONFIG_PER_VMA_LOCK
 
-struct vm_area_struct *lock_fault_vma(struct mm_struct *mm,
-				      unsigned long address,
-				      struct pt_regs *regs,
-				      unsigned int *flags);
+struct vm_area_struct *__lock_fault_vma(struct mm_struct *mm,
+					unsigned long address,
+					struct pt_regs *regs,
+					unsigned int flags);
+struct vm_area_struct *__lock_fault_mmap(struct mm_struct *mm,
+					 unsigned long address,
+					 struct pt_regs *regs);
 unsigned int fault_retry_flags(unsigned int flags, vm_fault_t fault);
 vm_fault_t fault_need_mmap_lock(struct vm_area_struct *vma, unsigned int flags);
 vm_fault_t __fault_anon_prepare(struct vm_area_struct *vma, unsigned int flags);
+
+/**
+ * lock_fault_vma - find the VMA of a fault and lock it, one way or the other
+ * @mm: current->mm
+ * @address: where the fault is
+ * @regs: the registers at the fault
+ * @flags: the fault's flags; FAULT_FLAG_VMA_LOCK is set in them accordingly
+ *
+ * The VMA lock if it can be had at once, else mmap_lock for read. Architectures
+ * call it in place of lock_mm_and_find_vma(), in a loop with
+ * fault_retry_flags() while handle_mm_fault() answers VM_FAULT_RETRY, and then
+ * unlock_fault_vma() unless the handler has released the lock. An access that
+ * the VMA does not allow is judged under either lock: its flags hold still.
+ *
+ * Context: May sleep.
+ * Return: the VMA, or NULL with no lock held if there is none for @address.
+ */
+static inline struct vm_area_struct *lock_fault_vma(struct mm_struct *mm,
+						    unsigned long address,
+						    struct pt_regs *regs,
+						    unsigned int *flags)
+{
+	struct vm_area_struct *vma;
+
+	vma = __lock_fault_vma(mm, address, regs, *flags);
+	if (unlikely(!vma))
+		return __lock_fault_mmap(mm, address, regs);
+	*flags |= FAULT_FLAG_VMA_LOCK;
+	return vma;
+}
 
 /**
  * unlock_fault_vma - end a fault that completed with its lock still held

@@ -847,10 +847,13 @@ static const char *measure(bool on, struct counts *c)
 	return NULL;
 }
 
-/* A few faults more or less are the C library's, or another process's. */
+/*
+ * Some faults are the C library's or another process's, or come twice because
+ * writeback was faster; an account that is wrong is so for every one.
+ */
 static bool close_to(long a, long b)
 {
-	return labs(a - b) <= b / 100 + 8;
+	return labs(a - b) <= b / 20 + 8;
 }
 
 static void test(void)
