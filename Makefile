@@ -6,9 +6,10 @@
 help:
 	@echo 'make deps       install what the rest needs (Debian 12, as root)'
 	@echo 'make demo       from nothing to the table: build, boot, page-fault A/B'
-	@echo 'make test       every test [ONLY=PATTERN]; last line: N passed, N failed, N skipped'
+	@echo 'make test       every test [ONLY=PATTERN] [FULL=1]; last line: N passed, N failed, N skipped'
 	@echo 'make check      the series: applies, each step builds, checkpatch, sparse [FULL=1]'
-	@echo 'make cost       kernel instructions a fault, against base'
+	@echo 'make cost       kernel instructions a fault, by kind, against base'
+	@echo 'make vmtests    6.1'\''s own selftests/vm on base and on pervma [ARCH=arm64]'
 	@echo 'make mutants    does removing a lock or a recheck fail a test? [ONLY=NAME]'
 	@echo 'make tree       lay out build/linux, a commit for each patch [KDIR=DIR] [FORCE=1]'
 	@echo 'make refresh    write the commits of build/linux back to this repository'
@@ -32,6 +33,8 @@ check:
 	@scripts/check.sh
 cost:
 	@scripts/cost.sh
+vmtests:
+	@scripts/vmtests.sh $(ARCH)
 mutants:
 	@scripts/mutants.sh $(if $(ONLY),'$(ONLY)')
 tree:
@@ -47,4 +50,4 @@ kernel:
 clean:
 	rm -rf build
 
-.PHONY: help deps demo test check cost mutants tree refresh series apply kernel clean
+.PHONY: help deps demo test check cost vmtests mutants tree refresh series apply kernel clean

@@ -76,14 +76,14 @@ objects()
 	arm64) echo mm/ arch/arm64/mm/ ;;
 	esac
 }
-n=0 total=$(git -C "$TREE" rev-list --count base..HEAD) arm64=
+n=0 total=$(git -C "$TREE" rev-list --count base..HEAD)
 for c in $(git -C "$TREE" rev-list --reverse base..HEAD); do
 	n=$((n + 1))
 	git -C "$step" checkout -q -f "$c"
 	archs=x86_64
-	# The other architecture: from the step that enables it on
-	git -C "$TREE" diff --quiet "$c^" "$c" -- arch/arm64 || arm64=1
-	[ -z "$arm64" ] && [ -z "${FULL:-}" ] || archs="x86_64 arm64"
+	# The other architecture: where it is enabled, and in the end
+	git -C "$TREE" diff --quiet "$c^" "$c" -- arch/arm64 && [ $n -lt "$total" ] &&
+		[ -z "${FULL:-}" ] || archs="x86_64 arm64"
 	for arch in $archs; do
 		name="step $n of $total builds, $arch: $(git -C "$TREE" show -s --format=%s "$c")"
 		# shellcheck disable=SC2046
