@@ -18,10 +18,13 @@
  * reader did was done before C, and the writer goes on after C'.
  */
 #include <linux/export.h>
+#include <linux/fs.h>
+#include <linux/hugetlb.h>
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
 #include <linux/rcuwait.h>
 #include <linux/sched/signal.h>
+#include <linux/shmem_fs.h>
 #include <linux/vma_lock.h>
 #include <linux/vmstat.h>
 
@@ -87,33 +90,46 @@ void __vma_wake_writer(struct mm_struct *mm)
 EXPORT_SYMBOL(__vma_wake_writer);
 
 /*
- * Can nobody but the caller be a reader? Every reader holds mm_users for
- * itself, and the caller is none, for it was allowed to wait for mmap_lock. (A
- * kernel thread that borrows the mm need not hold any, so the one may not be
- * its own.)
+ * Can nobody but the caller be a reader, or be looking for a VMA? Every reader
+ * holds mm_users for itself, and the caller is none, for it was allowed to wait
+ * for mmap_lock. (A kernel thread that borrows the mm need not hold any, so the
+ * one may not be its own.)
  * The acquire orders us after the mmput() of a reader that is gone; one that
  * takes its reference later comes after A' and sees the sequence. With no
  * users at all the mm is being torn down.
  */
-static bool mm_has_no_readers(struct mm_struct *mm)
+static bool mm_has_no_others(struct mm_struct *mm)
 {
-	int users;
+	int users = atomic_read_acquire(&mm->mm_users);
 
-	/* Pairs with A: set before a reader publishes itself, never cleared. */
-	if (!READ_ONCE(mm->vma_lock.used))
-		return true;
-	users = atomic_read_acquire(&mm->mm_users);
 	return users == 0 || (users == 1 && current->mm == mm &&
 			      !(current->flags & PF_KTHREAD));
+}
+
+static bool mm_has_no_readers(struct mm_struct *mm)
+{
+	/* Pairs with A: set before a reader publishes itself, never cleared. */
+	return !READ_ONCE(mm->vma_lock.used) || mm_has_no_others(mm);
 }
 
 /* From here on every reader that comes sees all VMAs write-locked. */
 static void mm_mark_write_locked(struct mm_struct *mm)
 {
-	VM_WARN_ON_ONCE(mm->vma_lock.mm_lock_seq & VMA_SEQ_MASK);
+	VM_WARN_ON_ONCE(mm->vma_lock.mm_lock_seq & VMA_SEQ_WIDE);
 	WRITE_ONCE(mm->vma_lock.mm_lock_seq,
 		   mm->vma_lock.mm_lock_seq | VMA_SEQ_HELD | VMA_SEQ_WIDE);
 	smp_mb();	/* A' */
+	vma_lock_delay();
+}
+
+/*
+ * They are not, after all: nothing was changed on the strength of it. What a
+ * narrow hold locked before stays locked, by its own number.
+ */
+static void mm_unmark_write_locked(struct mm_struct *mm)
+{
+	smp_store_release(&mm->vma_lock.mm_lock_seq, /* B, with B' */
+			  mm->vma_lock.mm_lock_seq & ~VMA_SEQ_WIDE);
 }
 
 int __vma_start_write_all(struct mm_struct *mm, bool killable)
@@ -134,7 +150,7 @@ int __vma_start_write_all(struct mm_struct *mm, bool killable)
 			continue;
 		ret = vma_drain(vma, killable);
 		if (ret) {
-			vma_end_write_all(mm);
+			mm_unmark_write_locked(mm);
 			break;
 		}
 	}
@@ -144,14 +160,14 @@ EXPORT_SYMBOL(__vma_start_write_all);
 
 /**
  * vma_try_start_write_all - exclude every reader of an mm if that needs no wait
- * @mm: the mm, mmap_lock just taken for write
+ * @mm: the mm, mmap_lock held for write
  *
  * For whoever only tries mmap_lock, maybe because it holds a lock (a page's,
  * say) that a reader may be waiting for.
  *
  * Context: Does not sleep.
- * Return: false if some VMA has a reader: no VMA is locked then, and the caller
- * is to release mmap_lock.
+ * Return: false if some VMA has a reader: no VMA is locked by this then. The
+ * caller is to end its hold with vma_end_write_all() as ever.
  */
 bool vma_try_start_write_all(struct mm_struct *mm)
 {
@@ -166,7 +182,7 @@ bool vma_try_start_write_all(struct mm_struct *mm)
 
 	mas_for_each(&mas, vma, ULONG_MAX) {
 		if (unlikely(!vma_drained(vma))) {
-			vma_end_write_all(mm);
+			mm_unmark_write_locked(mm);
 			return false;
 		}
 	}
@@ -190,7 +206,9 @@ static bool vma_set_write_locked(struct vm_area_struct *vma, u64 *old)
 
 	*old = vma->vma_lock.vm_lock_seq;
 	WRITE_ONCE(vma->vma_lock.vm_lock_seq, seq);
+	vma_lock_delay();
 	smp_mb();	/* A' */
+	vma_lock_delay();
 	return !vma_drained(vma);
 }
 
@@ -228,14 +246,38 @@ bool vma_try_start_write(struct vm_area_struct *vma)
 EXPORT_SYMBOL_GPL(vma_try_start_write);
 
 /**
- * vma_mark_detached - a VMA has left the tree for good
+ * vma_start_write_mmap_file - before a file's ->mmap() is called
+ * @mm: the mm, mmap_lock held for write
+ * @file: the file to be mapped
+ *
+ * File systems that use the page cache fill in the VMA at hand and no more. What
+ * a driver's ->mmap() looks at or changes nobody here knows, whether it stands
+ * behind a device or behind a file of sysfs: it gets the wide form.
+ *
+ * Context: May sleep until the readers have left.
+ * Return: 0, or -EINTR after a fatal signal.
+ */
+int vma_start_write_mmap_file(struct mm_struct *mm, struct file *file)
+{
+	struct address_space *mapping = file->f_mapping;
+
+	if ((mm->vma_lock.mm_lock_seq & VMA_SEQ_WIDE) ||
+	    mapping->a_ops->read_folio || shmem_mapping(mapping) ||
+	    is_file_hugepages(file))
+		return 0;
+	return vma_start_write_all_killable(mm);
+}
+
+/**
+ * vma_mark_detached - a VMA leaves the tree
  * @vma: the VMA, write-locked
  *
- * Readers may still find it under RCU, and the write lock ends with the next
- * release or downgrade of mmap_lock, perhaps before the VMA is freed. From here
- * on they see DETACHED instead. Those that published themselves before it, and
- * are about to see the write lock, must have done so before that lock ends:
- * hence the wait, which is for a few instructions of theirs and no longer.
+ * Readers may find it until it is out of the tree, and under RCU for longer, and
+ * the write lock ends with the next release or downgrade of mmap_lock, perhaps
+ * before the VMA is freed. From here on they see DETACHED instead. Those that
+ * published themselves before it, and are about to see the write lock, must have
+ * done so before that lock ends: hence the wait, which is for a few instructions
+ * of theirs and no longer.
  *
  * Context: May sleep, not for long.
  */
@@ -243,6 +285,7 @@ void vma_mark_detached(struct vm_area_struct *vma)
 {
 	vma_assert_write_locked(vma);
 	vma_assert_attached(vma);
+	vma_lock_delay();
 
 	/* Fully ordered: is to the readers' increment what A' is to A. */
 	if ((unsigned int)atomic_fetch_or(VMA_LOCK_DETACHED,
@@ -252,18 +295,39 @@ void vma_mark_detached(struct vm_area_struct *vma)
 }
 
 /**
- * vma_mark_detached_all - vma_mark_detached() for all VMAs of a side tree
- * @tree: the tree, whose VMAs have left that of their mm
+ * vma_unmark_detached_all - the VMAs of a side tree stay where they are
+ * @tree: the tree; they have not left that of their mm, and are write-locked
  *
- * Context: May sleep, not for long.
+ * Context: Any.
  */
-void vma_mark_detached_all(struct maple_tree *tree)
+void vma_unmark_detached_all(struct maple_tree *tree)
 {
 	MA_STATE(mas, tree, 0, 0);
 	struct vm_area_struct *vma;
 
-	mas_for_each(&mas, vma, ULONG_MAX)
-		vma_mark_detached(vma);
+	mas_for_each(&mas, vma, ULONG_MAX) {
+		vma_assert_write_locked(vma);
+		/* Release: who no longer sees DETACHED sees the write lock. */
+		atomic_fetch_andnot_release(VMA_LOCK_DETACHED,
+					    &vma->vma_lock.refs);
+	}
+}
+
+/**
+ * vma_lock_free_now - may the VMA be freed without a grace period?
+ * @vma: a VMA in no tree
+ *
+ * Yes if it never was in a tree, or if nobody is there who could have found it.
+ *
+ * Context: Any.
+ */
+bool vma_lock_free_now(const struct vm_area_struct *vma)
+{
+	if (vma_lock_refs(vma) & VMA_LOCK_NEW || mm_has_no_others(vma->vm_mm))
+		return true;
+	/* A reader could lock it now and keep it past the grace period. */
+	WARN_ON_ONCE(vma_is_attached(vma));
+	return false;
 }
 
 static __always_inline bool __vma_start_read(struct vm_area_struct *vma)
@@ -278,10 +342,12 @@ static __always_inline bool __vma_start_read(struct vm_area_struct *vma)
 	if (unlikely(!READ_ONCE(mm->vma_lock.used)))
 		WRITE_ONCE(mm->vma_lock.used, true);
 
+	vma_lock_delay();
 	/* A: fully ordered. Any flag makes the number large. */
 	if (unlikely((unsigned int)atomic_inc_return(&vma->vma_lock.refs) >
 		     VMA_LOCK_READERS))
 		goto unpublish;
+	vma_lock_delay();
 
 	/*
 	 * B': the acquire pairs with the release in vma_end_write_all(). If
@@ -292,6 +358,7 @@ static __always_inline bool __vma_start_read(struct vm_area_struct *vma)
 	seq = smp_load_acquire(&mm->vma_lock.mm_lock_seq);
 	if (unlikely(vma_write_locked_at(vma, seq)))
 		goto unpublish;
+	vma_lock_delay();
 
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
 	lock_acquire_shared(&vma->vma_lock.dep_map, 0, 1, NULL, _RET_IP_);
@@ -346,6 +413,8 @@ struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 		count_vm_vma_lock_event(VMA_LOCK_FALLBACK_NO_VMA);
 		goto abort;
 	}
+
+	vma_lock_delay();
 
 	/*
 	 * The walk may have met a node that a writer was replacing, so the VMA

@@ -31,7 +31,7 @@ debug) fragments+=("$configs/pervma.config" "$configs/debug.config") ;;
 off) fragments+=("$configs/off.config") ;;
 step) fragments=("$configs/step.config"); src=$BUILD/linux-step ;;
 base) src=$BUILD/linux-base ;;
-mutant) fragments+=("$configs/pervma.config") ;;
+mutant) fragments+=("$configs/pervma.config" "$configs/validator.config") ;;
 no-[A-Z]*)
 	mkdir -p "$BUILD"
 	echo "# CONFIG_${kernel#no-} is not set" > "$BUILD/$kernel.config"

@@ -56,12 +56,22 @@ int __vma_start_write_all(struct mm_struct *mm, bool killable);
 bool vma_try_start_write_all(struct mm_struct *mm);
 int __vma_start_write(struct vm_area_struct *vma, bool killable);
 bool vma_try_start_write(struct vm_area_struct *vma);
+int vma_start_write_mmap_file(struct mm_struct *mm, struct file *file);
 void vma_mark_detached(struct vm_area_struct *vma);
-void vma_mark_detached_all(struct maple_tree *tree);
+void vma_unmark_detached_all(struct maple_tree *tree);
+bool vma_lock_free_now(const struct vm_area_struct *vma);
 void __vma_wake_writer(struct mm_struct *mm);
 bool vma_start_read(struct vm_area_struct *vma);
 struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 					  unsigned long address);
+
+#ifdef CONFIG_PER_VMA_LOCK_DEBUG
+void vma_lock_delay(void);
+void vma_lock_validate(struct mm_struct *mm, unsigned long ip);
+#else
+static inline void vma_lock_delay(void) { }
+static inline void vma_lock_validate(struct mm_struct *mm, unsigned long ip) { }
+#endif
 
 static inline void mm_vma_lock_init(struct mm_struct *mm)
 {
@@ -75,6 +85,9 @@ static inline void vma_lock_init(struct vm_area_struct *vma)
 {
 	vma->vma_lock.vm_lock_seq = 0;
 	atomic_set(&vma->vma_lock.refs, VMA_LOCK_NEW | VMA_LOCK_DETACHED);
+#ifdef CONFIG_PER_VMA_LOCK_DEBUG
+	vma->vma_lock.seen.valid = false;
+#endif
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
 	lockdep_init_map(&vma->vma_lock.dep_map, vma_lock_name, &vma_lock_key,
 			 0);
@@ -116,7 +129,8 @@ static inline bool vma_write_locked_at(const struct vm_area_struct *vma,
  */
 static inline void vma_start_write(struct vm_area_struct *vma)
 {
-	__vma_start_write(vma, false);
+	if (!vma_write_locked_at(vma, vma->vm_mm->vma_lock.mm_lock_seq))
+		__vma_start_write(vma, false);
 }
 
 /**
@@ -129,14 +143,32 @@ static inline void vma_start_write(struct vm_area_struct *vma)
 static inline int __must_check
 vma_start_write_killable(struct vm_area_struct *vma)
 {
+	if (vma_write_locked_at(vma, vma->vm_mm->vma_lock.mm_lock_seq))
+		return 0;
 	return __vma_start_write(vma, true);
 }
 
 /**
- * vma_start_write_all - exclude the readers of every VMA of an mm
+ * vma_start_write_none - hold mmap_lock for write, and no VMA yet
  * @mm: the mm, mmap_lock just taken for write
  *
- * Part of mmap_write_lock(). Holds until vma_end_write_all().
+ * Part of mmap_write_lock_narrow(): the caller write-locks the VMAs that it
+ * changes. Release, for a reader may acquire this number (B') in place of the one
+ * before, and is to see the changes of that hold, which mmap_lock has shown us.
+ */
+static inline void vma_start_write_none(struct mm_struct *mm)
+{
+	VM_WARN_ON_ONCE(mm->vma_lock.mm_lock_seq & VMA_SEQ_MASK);
+	smp_store_release(&mm->vma_lock.mm_lock_seq, /* B, with B' */
+			  mm->vma_lock.mm_lock_seq | VMA_SEQ_HELD);
+}
+
+/**
+ * vma_start_write_all - exclude the readers of every VMA of an mm
+ * @mm: the mm, mmap_lock held for write
+ *
+ * Part of mmap_write_lock(), and what makes a narrow hold wide. Holds until
+ * vma_end_write_all().
  *
  * Context: May sleep until the readers have left.
  */
@@ -147,11 +179,11 @@ static inline void vma_start_write_all(struct mm_struct *mm)
 
 /**
  * vma_start_write_all_killable - vma_start_write_all() that a fatal signal ends
- * @mm: the mm, mmap_lock just taken for write
+ * @mm: the mm, mmap_lock held for write
  *
  * Context: May sleep.
- * Return: 0, or -EINTR: no VMA is locked then, and the caller is to release
- * mmap_lock.
+ * Return: 0, or -EINTR: no VMA is locked by this then. The caller is to end its
+ * hold with vma_end_write_all() as ever.
  */
 static inline int __must_check
 vma_start_write_all_killable(struct mm_struct *mm)
@@ -171,6 +203,7 @@ static inline void vma_end_write_all(struct mm_struct *mm)
 	u64 seq = mm->vma_lock.mm_lock_seq;
 
 	VM_WARN_ON_ONCE(!(seq & VMA_SEQ_HELD));
+	vma_lock_validate(mm, _THIS_IP_);
 	smp_store_release(&mm->vma_lock.mm_lock_seq, /* B, with B' */
 			  (seq & ~VMA_SEQ_MASK) + VMA_SEQ_STEP);
 }
@@ -203,35 +236,28 @@ static inline void vma_end_read(struct vm_area_struct *vma)
 	vma_unpublish(vma);
 }
 
-/* Where the VMA is stored to a tree; idempotent, for VMAs stored again. */
+/**
+ * vma_mark_attached - a VMA is in the tree, or about to be
+ * @vma: the VMA; mmap_lock is held for write
+ *
+ * Where the VMA is stored to the tree. A new one enters write-locked, so that it
+ * can be completed there until mmap_lock is released. Idempotent, for VMAs that
+ * are stored again.
+ */
 static inline void vma_mark_attached(struct vm_area_struct *vma)
 {
-	/*
-	 * Atomic, for a reader may have found it already, and is about to let
-	 * go of it again. The caller holds mmap_lock for write.
-	 */
-	if (vma_lock_refs(vma) & VMA_LOCK_NEW)
-		atomic_andnot(VMA_LOCK_NEW | VMA_LOCK_DETACHED,
-			      &vma->vma_lock.refs);
+	if (vma_lock_refs(vma) & VMA_LOCK_NEW) {
+		WRITE_ONCE(vma->vma_lock.vm_lock_seq,
+			   vma->vm_mm->vma_lock.mm_lock_seq);
+		/*
+		 * Atomic, for a reader may have found it already, and is about
+		 * to let go of it again. Release: a reader that comes after
+		 * (A) and no longer sees NEW sees the number, and the hold.
+		 */
+		atomic_fetch_andnot_release(VMA_LOCK_NEW | VMA_LOCK_DETACHED,
+					    &vma->vma_lock.refs);
+	}
 	VM_WARN_ON_ONCE(!vma_is_attached(vma));
-}
-
-/**
- * vma_lock_free_now - may the VMA be freed without a grace period?
- * @vma: a VMA in no tree
- *
- * Yes if it never was in a tree, or if its mm has no users left: a reader must
- * hold a reference of its own to mm_users.
- */
-static inline bool vma_lock_free_now(const struct vm_area_struct *vma)
-{
-	if (vma_lock_refs(vma) & VMA_LOCK_NEW)
-		return true;
-	if (!atomic_read(&vma->vm_mm->mm_users))
-		return true;
-	/* A reader could lock it now and keep it past the grace period. */
-	WARN_ON_ONCE(vma_is_attached(vma));
-	return false;
 }
 
 static inline void vma_assert_attached(const struct vm_area_struct *vma)
@@ -250,6 +276,18 @@ static inline void vma_assert_write_locked(const struct vm_area_struct *vma)
 
 	lockdep_assert_held_write(&mm->mmap_lock);
 	VM_WARN_ON_ONCE(!vma_write_locked_at(vma, mm->vma_lock.mm_lock_seq));
+}
+
+/*
+ * Page tables of @vma are about to be moved or freed: no fault may be in it.
+ */
+static inline void vma_assert_no_faults(const struct vm_area_struct *vma)
+{
+	struct mm_struct *mm = vma->vm_mm;
+
+	VM_WARN_ON_ONCE(vma_is_attached(vma) && atomic_read(&mm->mm_users) &&
+			!vma_write_locked_at(vma,
+				READ_ONCE(mm->vma_lock.mm_lock_seq)));
 }
 
 static inline void vma_assert_locked(const struct vm_area_struct *vma)
@@ -274,6 +312,7 @@ static inline bool vma_try_start_write(struct vm_area_struct *vma)
 {
 	return true;
 }
+static inline void vma_start_write_none(struct mm_struct *mm) { }
 static inline void vma_start_write_all(struct mm_struct *mm) { }
 static inline int vma_start_write_all_killable(struct mm_struct *mm)
 {
@@ -284,6 +323,11 @@ static inline bool vma_try_start_write_all(struct mm_struct *mm)
 	return true;
 }
 static inline void vma_end_write_all(struct mm_struct *mm) { }
+static inline int vma_start_write_mmap_file(struct mm_struct *mm,
+					    struct file *file)
+{
+	return 0;
+}
 static inline struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 							unsigned long address)
 {
@@ -296,7 +340,7 @@ static inline bool vma_start_read(struct vm_area_struct *vma)
 static inline void vma_end_read(struct vm_area_struct *vma) { }
 static inline void vma_mark_attached(struct vm_area_struct *vma) { }
 static inline void vma_mark_detached(struct vm_area_struct *vma) { }
-static inline void vma_mark_detached_all(struct maple_tree *tree) { }
+static inline void vma_unmark_detached_all(struct maple_tree *tree) { }
 static inline bool vma_lock_free_now(const struct vm_area_struct *vma)
 {
 	return true;
@@ -307,6 +351,7 @@ static inline void vma_assert_write_locked(const struct vm_area_struct *vma)
 {
 	lockdep_assert_held_write(&vma->vm_mm->mmap_lock);
 }
+static inline void vma_assert_no_faults(const struct vm_area_struct *vma) { }
 static inline void vma_assert_locked(const struct vm_area_struct *vma)
 {
 	lockdep_assert_held(&vma->vm_mm->mmap_lock);

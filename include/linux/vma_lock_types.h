@@ -13,18 +13,30 @@
  */
 #ifdef CONFIG_PER_VMA_LOCK
 
+/*
+ * What a VMA was when mmap_lock was last released, for CONFIG_PER_VMA_LOCK_DEBUG
+ */
+struct vma_lock_seen {
+	bool valid;
+	unsigned long field[11];
+};
+
 /**
  * struct vma_lock - the lock of one VMA
  * @vm_lock_seq: mm_lock_seq under which the VMA was last write-locked by
  *	itself. Written under mmap_lock held for write.
  * @refs: readers that have published themselves, and VMA_LOCK_* flags above.
  * @dep_map: the lock for lockdep, class "vma_lock".
+ * @seen: for the validator, mm/vma_lock_debug.c.
  */
 struct vma_lock {
 	u64 vm_lock_seq;
 	atomic_t refs;
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
 	struct lockdep_map dep_map;
+#endif
+#ifdef CONFIG_PER_VMA_LOCK_DEBUG
+	struct vma_lock_seen seen;
 #endif
 };
 

@@ -43,6 +43,8 @@ enum mutant {
 	FREE_WITHOUT_GRACE_PERIOD,
 	USED_AFTER_PUBLISH,
 	USERS_RELAXED,
+	ATTACH_UNLOCKED,
+	ATTACH_RELAXED,
 	NR_MUTANTS
 };
 
@@ -66,6 +68,8 @@ static const struct {
 	{ "free-without-grace-period", "the VMA is freed at once" },
 	{ "used-after-publish", "mm->used is set behind A" },
 	{ "users-relaxed", "mm_users is read without acquire" },
+	{ "attach-unlocked", "a new VMA enters the tree without vm_lock_seq" },
+	{ "attach-relaxed", "vma_mark_attached() is no release" },
 };
 
 static mutant mutant_now;
@@ -258,25 +262,37 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 			rl::atomic_thread_fence(seq_cst, $);
 	}
 
-	/* mmap_write_lock(), wide; TASKS: those of mm_users that are no reader */
-	void start_write_all()
+	/*
+	 * mmap_write_lock(), wide, or a narrow hold that becomes wide. Returns
+	 * false, no wider than before, if a signal came first.
+	 */
+	bool start_write_all(bool killable = false)
 	{
 		mm_lock_seq.store(mm_lock_seq.load(relaxed, $) | HELD | WIDE, relaxed, $);
 		writer_barrier();
 		if (!used.load(relaxed, $))
-			return;
+			return true;
 		if (mm_users.load(is(USERS_RELAXED) ? relaxed : acquire, $) == 1)
-			return;
-		if (tree.load(relaxed, $) && !drained())
-			drain(false);
+			return true;
+		if (!tree.load(relaxed, $) || drained() || drain(killable))
+			return true;
+		mm_lock_seq.store(mm_lock_seq.load(relaxed, $) & ~WIDE, release, $);
+		return false;
+	}
+
+	/* mmap_write_lock_narrow() */
+	void start_write_none()
+	{
+		mm_lock_seq.store(mm_lock_seq.load(relaxed, $) | HELD, release, $);
 	}
 
 	/* An audited writer: mmap_lock alone, then this VMA */
 	bool start_write_narrow(bool killable)
 	{
-		unsigned old, seq = mm_lock_seq.load(relaxed, $) | HELD;
+		unsigned old, seq;
 
-		mm_lock_seq.store(seq, release, $);
+		start_write_none();
+		seq = mm_lock_seq.load(relaxed, $);
 		old = vm_lock_seq.load(relaxed, $);
 		vm_lock_seq.store(seq, relaxed, $);
 		writer_barrier();
@@ -302,13 +318,17 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 	void detach()
 	{
 		unsigned old;
+		bool first = rl::rand(2);
 
-		tree.store(0, release, $);
+		if (!first)
+			tree.store(0, release, $);
 		rl::atomic_thread_fence(seq_cst, $);
 		old = refs.fetch_or(DETACHED, relaxed, $);
 		rl::atomic_thread_fence(seq_cst, $);
 		if ((old & READERS) && !is(DETACH_WITHOUT_DRAIN))
 			drain(false);
+		if (first)
+			tree.store(0, release, $);
 	}
 
 	void free_after_grace_period()
@@ -341,6 +361,46 @@ struct holds : base<holds, 2> {
 			change();
 		end_write_all();
 		if (start_write_narrow(true))
+			change();
+		if (rl::rand(2) && start_write_all(true))
+			change();
+		end_write_all();
+	}
+};
+
+/* mmap() or brk(): a new VMA, stored to the tree before or after the flag goes */
+struct map : base<map, 2> {
+	void before()
+	{
+		base::before();
+		tree.store(0, relaxed, $);
+		refs.store(DETACHED, relaxed, $);
+		used.store(1, relaxed, $);
+	}
+	void attach()
+	{
+		if (!is(ATTACH_UNLOCKED))
+			vm_lock_seq.store(mm_lock_seq.load(relaxed, $), relaxed, $);
+		refs.fetch_and(~DETACHED, is(ATTACH_RELAXED) ? relaxed : release, $);
+	}
+	void thread(unsigned t)
+	{
+		if (t < 2) {
+			read(t);
+			read(t);
+			return;
+		}
+		start_write_none();
+		if (rl::rand(2)) {
+			attach();
+			tree.store(1, release, $);
+		} else {
+			tree.store(1, release, $);
+			attach();
+		}
+		change();
+		end_write_all();
+		if (start_write_narrow(false))
 			change();
 		end_write_all();
 	}
@@ -461,6 +521,8 @@ int main(int argc, char **argv)
 			by = "unmap";
 		else if (search<remote>(n, verbose))
 			by = "remote";
+		else if (search<map>(n, verbose))
+			by = "map";
 		ok = (m == NONE) == !*by;
 		failed += !ok;
 		printf("%s %d model: %s: %s%s\n", ok ? "ok" : "not ok", m + 1, mutants[m].name,
