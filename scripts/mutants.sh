@@ -10,7 +10,8 @@ usage: scripts/mutants.sh [-h] [-l] [PATTERN]     (make mutants [ONLY=PATTERN])
 
 Builds each mutant of tools/testing/vma_lock/mutants whose name matches PATTERN
 and runs the test named with it, up to three times. A mutant is killed if the
-test fails or the guest crashes. -l lists them.
+test fails or the guest crashes. First the same kernel without a mutant, which
+has to pass them all. -l lists them.
 EOF
 }
 list=$TOP/tools/testing/vma_lock/mutants
@@ -30,6 +31,17 @@ trap 'exit 130' INT TERM
 mkdir -p "$BUILD/selftests"
 make -s -C "$TREE/tools/testing/selftests/mm" OUTPUT="$BUILD/selftests"
 
+# The tests have to pass on what they are to fail without.
+if [ "$only" = '*' ]; then
+	"$TOP/scripts/kernel.sh" mutant
+	for test in $(grep -v '^#' "$list" | cut -d: -f3 | awk '{ print $1 }' | sort -u); do
+		"$TOP/vm" -k mutant -f "$BUILD/selftests/$test" -- sh -c "VMA_LOCK_SECONDS=2 $test" \
+			> "$BUILD/results/mutant-none.tap" 2> "$BUILD/test.err" ||
+			die "$test fails without a mutant: $(grep -m1 '^not ok' "$BUILD/results/mutant-none.tap") $(cat "$BUILD/test.err")"
+		say "$test passes without a mutant"
+	done
+fi
+
 killed=0 survived=0
 while IFS= read -r line; do
 	[[ $line != '#'* && -n $line ]] || continue
@@ -47,7 +59,7 @@ while IFS= read -r line; do
 		status=0
 		race=${test#* }
 		[ "$race" != "$test" ] || race=
-		"$TOP/vm" -k mutant -t $((60 + try * 40)) -f "$BUILD/selftests/${test%% *}" -- \
+		"$TOP/vm" -k mutant -t $((30 + try * 40)) -f "$BUILD/selftests/${test%% *}" -- \
 			sh -c "VMA_LOCK_SECONDS=$((try * 15)) ${test%% *} ${race:+'$race'}" > "$BUILD/results/mutant-$name.tap" 2> "$BUILD/test.err" || status=$?
 		[ $status -eq 0 ] || break
 	done

@@ -10,10 +10,22 @@
  * has gone wrong before".
  */
 #define _GNU_SOURCE
+#include <linux/userfaultfd.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include "vma_lock.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
 
 #define THREADS 3
 #define AREA (4 * HUGE)
@@ -70,7 +82,17 @@ static void *scribbler(void *arg)
 	return NULL;
 }
 
-/* With an argument: only the race of that name. */
+static void set_number(const char *path, int n)
+{
+	FILE *f = fopen(path, "w");
+
+	if (f) {
+		fprintf(f, "%d\n", n);
+		fclose(f);
+	}
+}
+
+/* With an argument: only the races whose name contains it. */
 static const char *only;
 
 /* Runs CHANGE over and over beside THREADS of FAULTER. */
@@ -80,7 +102,7 @@ static void race(const char *name, void *(*faulter)(void *), void (*change)(void
 	double end = now() + race_seconds();
 	long i;
 
-	if (only && strcmp(only, name))
+	if (only && !strstr(name, only))
 		return;
 	stop = bad = 0;
 	rounds = 0;
@@ -288,6 +310,220 @@ static void move(void)
 		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
 }
 
+/*
+ * Each thread gives back pages of its own and writes to them again: what it has
+ * just written is there. So there is always somebody in a fault.
+ */
+static bool may_vanish;
+
+static void *dropper(void *arg)
+{
+	unsigned int seed = (long)arg + 1;
+	uint64_t value = 0, got;
+
+	while (!stopped()) {
+		size_t page = (next(&seed) >> 8) % 32 * THREADS + (long)arg;
+		char *p = area + page * PAGE;
+
+		madvise(p, PAGE, MADV_DONTNEED);
+		value++;
+		if (sigsetjmp(refused, 0))
+			continue;
+		STORE((uint64_t *)p, value);
+		got = LOAD((uint64_t *)p);
+		if (got != value && !(may_vanish && !got))
+			fail();
+	}
+	return NULL;
+}
+
+#define DROPPED (32 * THREADS * PAGE)
+
+/* [5] The neighbourhood: VMAs that grow, merge, and are cut off again */
+static void merge(void)
+{
+	int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+	char *end = area + DROPPED;
+
+	/* Behind it, then a page further, then the hole between: into one. */
+	munmap(end, 8 * PAGE);
+	mmap(end, PAGE, prot, flags, -1, 0);
+	mmap(end + 2 * PAGE, PAGE, prot, flags, -1, 0);
+	STORE(end + 2 * PAGE, 1);
+	mmap(end + PAGE, PAGE, prot, flags, -1, 0);
+	/* In place, by mremap(), and off again. */
+	mremap(area, DROPPED + 3 * PAGE, DROPPED + 5 * PAGE, 0);
+	mremap(area, DROPPED + 5 * PAGE, DROPPED + 3 * PAGE, 0);
+	munmap(end + PAGE, PAGE);
+	munmap(end, 8 * PAGE);
+}
+
+/* ... and on this side: protections, advice and names in its middle */
+static void cut(void)
+{
+	char *p = area + (rounds % 16 + 1) * PAGE;
+
+	mprotect(p, 3 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC);
+	mprotect(p, PAGE, PROT_READ | PROT_WRITE);
+	mprotect(p + PAGE, 2 * PAGE, PROT_READ | PROT_WRITE);
+	madvise(p, 2 * PAGE, MADV_DONTDUMP);
+	madvise(p + PAGE, 3 * PAGE, MADV_DONTDUMP);
+	madvise(p, 4 * PAGE, MADV_DODUMP);
+	prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, p, PAGE, "cut");
+	prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, p, PAGE, NULL);
+	/* All of it, with nothing to split or to merge */
+	madvise(area, AREA, MADV_RANDOM);
+	madvise(area, AREA, MADV_NORMAL);
+}
+
+/* The heap, which ends and begins while somebody writes beyond its end */
+static void grow_brk(void)
+{
+	char *end = sbrk(0);
+	int i;
+
+	STORE(&area, end);
+	if (sbrk(span) == (void *)-1)
+		return;
+	for (i = 0; i < 5; i++)
+		sched_yield();
+	if (sbrk(-(long)span) == (void *)-1)
+		fail();
+}
+
+/* [6] [8] Old places that are touched for the first time once again */
+static void move_away(void)
+{
+	char *to = mremap(area, DROPPED, DROPPED,
+			  MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+
+	if (to == MAP_FAILED)
+		ksft_exit_fail_msg("mremap: %s\n", strerror(errno));
+	munmap(to, DROPPED);
+	/* A neighbour whose anon_vma it may take over, and lose again. */
+	mmap(area + DROPPED, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	mprotect(area + DROPPED, PAGE, PROT_READ | PROT_WRITE);
+	munmap(area + DROPPED, PAGE);
+}
+
+/* [10] Policies, replaced while pages are allocated by them */
+static void bind_policy(void)
+{
+	unsigned long node = 1;
+
+	syscall(__NR_mbind, area, DROPPED / 2, 1 /* MPOL_PREFERRED */, &node, 8, 0);
+	syscall(__NR_mbind, area + PAGE, DROPPED / 2, 2 /* MPOL_BIND */, &node, 8, 0);
+	syscall(__NR_mbind, area, DROPPED, 0 /* MPOL_DEFAULT */, NULL, 0, 0);
+}
+
+/* [11] Walks of page tables under faults */
+static void lock_pages(void)
+{
+	int fd = open("/proc/self/clear_refs", O_WRONLY);
+
+	mlock(area + 2 * PAGE, 8 * PAGE);
+	munlock(area + 4 * PAGE, 8 * PAGE);
+	munlock(area, 16 * PAGE);
+	if (fd < 0 || write(fd, "4", 1) != 1)
+		rounds += 0;	/* not every kernel has it */
+	close(fd);
+	if (!(rounds & 15)) {
+		mlock(area, AREA);
+		munlock(area, AREA);
+	}
+	if (!(rounds & 63)) {
+		mlockall(MCL_CURRENT);
+		munlockall();
+	}
+}
+
+/* [22] A page table that is replaced while somebody fills it */
+static void collapse(void)
+{
+	madvise(area, HUGE, MADV_COLLAPSE);
+}
+
+/* Userfaultfd contexts that come and go */
+static void arm(void)
+{
+	static int uffd = -1;
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)area + PAGE, DROPPED / 2 },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+
+	if (uffd < 0) {
+		uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
+		ioctl(uffd, UFFDIO_API, &api);
+	}
+	ioctl(uffd, UFFDIO_REGISTER, &reg);
+	ioctl(uffd, UFFDIO_UNREGISTER, &reg.range);
+	if (!(rounds & 7)) {
+		ioctl(uffd, UFFDIO_REGISTER, &reg);
+		close(uffd);
+		uffd = -1;
+	}
+}
+
+/* [18] [27] Huge pages of hugetlbfs: first touches, splits, and what is left */
+static void remap_hugetlb(void)
+{
+	char *p = mmap(area, 4 * HUGE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0);
+	int i;
+
+	if (p != area)
+		return;
+	for (i = 0; i < 5; i++)
+		sched_yield();
+	munmap(area + HUGE, HUGE);
+	mprotect(area + 2 * HUGE, HUGE, PROT_READ);
+	munmap(area + 2 * HUGE, HUGE);
+}
+
+/* [1] [4] A stack that grows downwards under those who write above and below */
+static void grow_stack(void)
+{
+	int i;
+
+	if (mmap(area + span - PAGE, PAGE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0) == MAP_FAILED)
+		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+	for (i = 0; i < 20; i++)
+		sched_yield();
+	munmap(area, span);
+}
+
+/* [25] A process that is killed while its writers wait for its readers */
+static void kill_child(void)
+{
+	pid_t pid = fork();
+	int status;
+	long i;
+
+	if (pid < 0)
+		ksft_exit_fail_msg("fork: %s\n", strerror(errno));
+	if (!pid) {
+		for (i = 0; i < THREADS; i++)
+			start(dropper, (void *)i);
+		for (;;) {
+			cut();
+			merge();
+		}
+	}
+	for (i = 0; i < 20 + rounds % 50; i++)
+		sched_yield();
+	kill(pid, SIGKILL);
+	if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status))
+		fail();
+}
+
+static void *idle(void *arg)
+{
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_segv, .sa_flags = SA_NODEFER };
@@ -297,8 +533,11 @@ int main(int argc, char **argv)
 	ksft_print_header();
 	need_per_vma_lock();
 	only = argc > 1 ? argv[1] : NULL;
-	ksft_set_plan(only ? 1 : 9);
+	if (!only)
+		ksft_set_plan(20);
 	sigaction(SIGSEGV, &sa, NULL);
+	/* For huge pages of hugetlbfs that are not there */
+	sigaction(SIGBUS, &sa, NULL);
 
 	area = map_area(AREA, false, PROT_READ | PROT_WRITE);
 	/* Few pages, so that one that slipped through is soon hit again. */
@@ -327,5 +566,36 @@ int main(int argc, char **argv)
 	STORE((uint64_t *)where, 0);
 	race("mremap, huge pages", mover, move);
 
+	area = map_area(AREA, false, PROT_READ | PROT_WRITE);
+	race("merge and expand", dropper, merge);
+	race("cut, advise, name", dropper, cut);
+	race("mbind", dropper, bind_policy);
+	race("mlock, clear_refs", dropper, lock_pages);
+	race("userfaultfd", dropper, arm);
+	race("killed", idle, kill_child);
+	may_vanish = true;
+	race("mremap, DONTUNMAP", dropper, move_away);
+	may_vanish = false;
+	munmap(area, AREA);
+	area = map_area(AREA, true, PROT_READ | PROT_WRITE);
+	race("collapse", dropper, collapse);
+	munmap(area, AREA);
+
+	span = 64 * PAGE;
+	area = map_area(span, false, PROT_NONE);
+	munmap(area, span);
+	race("stack growth", scribbler, grow_stack);
+	set_number("/proc/sys/vm/nr_hugepages", 8);
+	span = 4 * HUGE;
+	area = map_area(span, false, PROT_NONE);
+	race("hugetlb", scribbler, remap_hugetlb);
+	munmap(area, span);
+	set_number("/proc/sys/vm/nr_hugepages", 0);
+	span = 64 * PAGE;
+	area = sbrk(0);
+	race("brk", scribbler, grow_brk);
+
+	if (only)
+		ksft_set_plan(ksft_test_num());
 	ksft_finished();
 }
