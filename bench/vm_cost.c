@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Instructions a page fault at one thread, for a guest under -icount shift=1:
- * there the clock counts two nanoseconds an instruction, whatever the host
- * does. Prints, for each kind of fault, the median of several rounds.
+ * Instructions a page fault and a map or unmap at one thread, for a guest under
+ * -icount shift=1: there the clock counts two nanoseconds an instruction,
+ * whatever the host does. Prints, for each operation, the median of several
+ * rounds.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -187,6 +188,74 @@ static void measure_copies(const char *name)
 	fflush(stdout);
 }
 
+/* Writers, OPS of each in a round */
+#define OPS 100
+
+static void nothing(void)
+{
+}
+
+static void map_unmap(void)
+{
+	int i;
+
+	for (i = 0; i < OPS; i++)
+		munmap(mmap(NULL, 65536, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 65536);
+}
+
+static void protect(void)
+{
+	int i;
+
+	for (i = 0; i < OPS; i++) {
+		mprotect(mem + 8 * PAGE, PAGE, PROT_READ);
+		mprotect(mem + 8 * PAGE, PAGE, PROT_READ | PROT_WRITE);
+	}
+}
+
+static void move_break(void)
+{
+	int i;
+
+	for (i = 0; i < OPS; i++) {
+		sbrk(65536);
+		sbrk(-65536);
+	}
+}
+
+static void give_back(void)
+{
+	int i;
+
+	for (i = 0; i < OPS; i++)
+		madvise(mem + 8 * PAGE, PAGE, MADV_DONTNEED);
+}
+
+static void fork_and_wait(void)
+{
+	int i;
+
+	for (i = 0; i < OPS / 10; i++) {
+		if (!fork())
+			_exit(0);
+		wait(NULL);
+	}
+}
+
+static void read_maps(void)
+{
+	static char buf[65536];
+	int i, f;
+
+	for (i = 0; i < OPS; i++) {
+		f = open("/proc/self/maps", O_RDONLY);
+		while (read(f, buf, sizeof(buf)) > 0)
+			;
+		close(f);
+	}
+}
+
 static void set(const char *path, const char *value)
 {
 	int f = open(path, O_WRONLY);
@@ -199,11 +268,17 @@ static void set(const char *path, const char *value)
 int main(int argc, char **argv)
 {
 	if (argc > 1) {
-		printf("usage: fault_cost [-h]\nInstructions a fault, by kind, under -icount shift=1. Wants /dev/ram0 and ram1.\n");
+		printf("usage: vm_cost [-h]\nInstructions a fault, by kind, a map and an unmap, under -icount shift=1. Wants /dev/ram0 and ram1.\n");
 		return strcmp(argv[1], "-h") ? 2 : 0;
 	}
 
 	map(MAP_PRIVATE | MAP_ANONYMOUS, MADV_NOHUGEPAGE);
+	measure("mmap and munmap", nothing, map_unmap, OPS);
+	measure("mprotect and back", nothing, protect, OPS);
+	measure("brk up and down", nothing, move_break, OPS);
+	measure("madvise(DONTNEED)", nothing, give_back, OPS);
+	measure("fork, exit and wait", nothing, fork_and_wait, OPS / 10);
+	measure("read of /proc/self/maps", nothing, read_maps, OPS);
 	measure("anonymous", drop, write_all, pages);
 	measure("anonymous, zero page", drop, read_all, pages);
 	measure_copies("anonymous, copy");
@@ -246,7 +321,7 @@ int main(int argc, char **argv)
 	measure("file, private copy", drop, write_all, pages);
 	close(fd);
 
-	fd = memfd_create("fault_cost", 0);
+	fd = memfd_create("vm_cost", 0);
 	if (fd < 0 || ftruncate(fd, pages * PAGE))
 		die("memfd_create");
 	map(MAP_SHARED, MADV_NORMAL);
