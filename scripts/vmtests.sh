@@ -79,7 +79,7 @@ done
 
 {
 	echo '#!/bin/sh'
-	echo 'mkdir huge; echo 64 > /proc/sys/vm/nr_hugepages; mount -t hugetlbfs none huge'
+	echo 'mkdir huge; echo 192 > /proc/sys/vm/nr_hugepages; mount -t hugetlbfs none huge'
 	echo 'mkdir -p /tmp/t; cd /root'
 	while read -r t; do
 		echo "timeout 300 $t > /tmp/out 2>&1 < /dev/null; s=\$?"
