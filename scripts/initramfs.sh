@@ -28,9 +28,9 @@ if [ "$arch" != "$(uname -m)" ]; then
 			-o "Dir::Cache=$apt")
 		(cd "$apt" && apt-get "${opts[@]}" update &&
 			apt-get "${opts[@]}" download busybox-static &&
-			dpkg-deb -x busybox-static_*.deb root) > "$apt.log" 2>&1 ||
+			dpkg-deb -x busybox-static_*.deb unpacked) > "$apt.log" 2>&1 ||
 			die "cannot get busybox-static:$arch, see $apt.log"
-		cp "$apt/root/bin/busybox" "$busybox"
+		cp "$apt/unpacked/bin/busybox" "$busybox"
 		rm -rf "$apt"
 	fi
 fi
