@@ -17,6 +17,7 @@
  * What the VMA is made of was stored before B, and is read after B'. What a
  * reader did was done before C, and the writer goes on after C'.
  */
+#include <linux/dcache.h>
 #include <linux/export.h>
 #include <linux/fs.h>
 #include <linux/hugetlb.h>
@@ -138,6 +139,9 @@ int __vma_start_write_all(struct mm_struct *mm, bool killable)
 	struct vm_area_struct *vma;
 	int ret = 0;
 
+	/* A narrow hold that is to become wide may be so already. */
+	if (unlikely(mm->vma_lock.mm_lock_seq & VMA_SEQ_WIDE))
+		return 0;
 	mm_mark_write_locked(mm);
 	vma_lock_might_wait();
 
@@ -252,18 +256,19 @@ EXPORT_SYMBOL_GPL(vma_try_start_write);
  *
  * File systems that use the page cache fill in the VMA at hand and no more. What
  * a driver's ->mmap() looks at or changes nobody here knows, whether it stands
- * behind a device or behind a file of sysfs: it gets the wide form.
+ * behind a device or behind a file of sysfs (which has ram_aops): it gets the wide
+ * form. Behind an overlay is the file system that counts.
  *
  * Context: May sleep until the readers have left.
  * Return: 0, or -EINTR after a fatal signal.
  */
 int vma_start_write_mmap_file(struct mm_struct *mm, struct file *file)
 {
-	struct address_space *mapping = file->f_mapping;
+	struct inode *inode = d_real_inode(file->f_path.dentry);
+	const struct address_space_operations *aops = inode->i_mapping->a_ops;
 
-	if ((mm->vma_lock.mm_lock_seq & VMA_SEQ_WIDE) ||
-	    mapping->a_ops->read_folio || shmem_mapping(mapping) ||
-	    is_file_hugepages(file))
+	if ((S_ISREG(inode->i_mode) && aops->read_folio && aops != &ram_aops) ||
+	    shmem_mapping(inode->i_mapping) || is_file_hugepages(file))
 		return 0;
 	return vma_start_write_all_killable(mm);
 }
@@ -323,7 +328,15 @@ void vma_unmark_detached_all(struct maple_tree *tree)
  */
 bool vma_lock_free_now(const struct vm_area_struct *vma)
 {
-	if (vma_lock_refs(vma) & VMA_LOCK_NEW || mm_has_no_others(vma->vm_mm))
+	if (vma_lock_refs(vma) & VMA_LOCK_NEW)
+		return true;
+	/*
+	 * The VMA is out of the tree before mm_users is read: who takes a
+	 * reference later, with a full barrier before its lookup, does not find
+	 * it.
+	 */
+	smp_mb();
+	if (mm_has_no_others(vma->vm_mm))
 		return true;
 	/* A reader could lock it now and keep it past the grace period. */
 	WARN_ON_ONCE(vma_is_attached(vma));
