@@ -20,6 +20,11 @@ EOF
 [ -d "$TREE/.git" ] || die "no build/linux: run 'make tree' first"
 cd "$TREE"
 git diff --quiet HEAD || die "build/linux has changes that are not committed"
+# What has been edited here since the tree was laid out would be lost.
+if [ -f "$BUILD/.tree-source" ] &&
+   [ "$(cat "$BUILD/.tree-source")" != "$(cat "$BUILD/.base-source") $(series_id)" ]; then
+	die "files of the series have changed here since build/linux was made: run 'make tree' first"
+fi
 
 slug()
 {
