@@ -85,4 +85,4 @@ for f in "${changed[@]}"; do
 	cp -p "$KDIR/$f" "$work/old/$f"
 done
 cp -r "$work/tree/." "$KDIR/" || undo
-say "applied to $KDIR; CONFIG_PER_VMA_LOCK is on by default on x86-64"
+say "applied to $KDIR; CONFIG_PER_VMA_LOCK is on by default on x86-64 and arm64"

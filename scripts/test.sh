@@ -96,7 +96,7 @@ part()
 {
 	rm -rf "$2"
 	mkdir "$2"
-	git -C "$TREE" archive "$1" Makefile Kconfig arch/x86 fs include kernel mm \
+	git -C "$TREE" archive "$1" Makefile Kconfig arch/x86 arch/arm64/Kconfig arch/arm64/mm fs include ipc kernel mm \
 		Documentation/mm Documentation/admin-guide tools/testing/selftests/Makefile \
 		"${@:3}" | tar x -C "$2"
 }
