@@ -34,7 +34,11 @@ skip()
 {
 	skipped=$((skipped + 1))
 	echo "SKIP $1 ($2)"
-	[ "${CI:-}" != true ] || fail "$1" "a skip that was not expected"
+	case "$1 $2" in
+	# What 6.1 has on x86-64 only
+	arm64:*key*|arm64:*write-protect*) ;;
+	*) [ "${CI:-}" != true ] || fail "$1" "a skip that was not expected" ;;
+	esac
 }
 
 # shellcheck disable=SC2053
