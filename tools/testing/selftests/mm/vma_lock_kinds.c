@@ -910,8 +910,9 @@ static void test(void)
 		return;
 	}
 	ksft_test_result(!bad, "%s: contents\n", kind->name);
-	ksft_print_msg("%s: %ld minor, %ld major, %ld pgfault, %ld success, %ld retry, %ld fallback\n",
-		       kind->name, on.minflt, on.majflt, on.pgfault, on.success,
+	ksft_print_msg("%s: %ld minor, %ld major, %ld pgfault\n",
+		       kind->name, on.minflt, on.majflt, on.pgfault);
+	ksft_print_msg("  %ld success, %ld retry, %ld fallback\n", on.success,
 		       on.retry, on.fallback);
 	for (i = 0; i < NR_FALLBACKS; i++)
 		if (on.reason[i] && reported++ < 8)

@@ -231,7 +231,7 @@ static void test(size_t i, const char *how, bool locks)
 	else
 		ok = !got.si_signo && error == cases[i].code;
 	if (!ok)
-		ksft_print_msg("signal %d, code %d, address %p (for %p), key %d (for %d), error %d\n",
+		ksft_print_msg("signal %d, code %d, at %p (%p), key %d (%d), error %d\n",
 			       got.si_signo, got.si_code, got.si_addr, p,
 			       (int)got.si_pkey, key, error);
 	if (locks && !cases[i].no_vma && after != before) {
