@@ -194,21 +194,13 @@ bool vma_try_start_write_all(struct mm_struct *mm)
 }
 EXPORT_SYMBOL(vma_try_start_write_all);
 
-/*
- * Whether readers still have to leave before the VMA is write-locked. The
- * previous number is left in @old: whoever fails puts that back, and not zero,
- * which a reader could take, beside an old mm_lock_seq, for "never locked".
- */
-static bool vma_set_write_locked(struct vm_area_struct *vma, u64 *old)
+/* Whether readers still have to leave, once new ones see the VMA locked. */
+static bool vma_set_write_locked(struct vm_area_struct *vma)
 {
 	u64 seq = vma->vm_mm->vma_lock.mm_lock_seq;
 
 	lockdep_assert_held_write(&vma->vm_mm->mmap_lock);
 	VM_WARN_ON_ONCE(!(seq & VMA_SEQ_HELD));
-	if (vma_write_locked_at(vma, seq))
-		return false;
-
-	*old = vma->vma_lock.vm_lock_seq;
 	WRITE_ONCE(vma->vma_lock.vm_lock_seq, seq);
 	vma_lock_delay();
 	smp_mb();	/* A' */
@@ -216,18 +208,29 @@ static bool vma_set_write_locked(struct vm_area_struct *vma, u64 *old)
 	return !vma_drained(vma);
 }
 
-int __vma_start_write(struct vm_area_struct *vma, bool killable)
+/*
+ * Whoever fails puts the previous number back, and not zero, which a reader
+ * could take, beside an old mm_lock_seq, for "never locked".
+ */
+static noinline int vma_drain_or_undo(struct vm_area_struct *vma,
+				      bool killable, u64 old)
 {
-	u64 old;
-	int ret;
+	int ret = vma_drain(vma, killable);
 
-	vma_lock_might_wait();
-	if (likely(!vma_set_write_locked(vma, &old)))
-		return 0;
-	ret = vma_drain(vma, killable);
 	if (ret)
 		WRITE_ONCE(vma->vma_lock.vm_lock_seq, old);
 	return ret;
+}
+
+/* The caller has seen that the VMA is not write-locked yet. */
+int __vma_start_write(struct vm_area_struct *vma, bool killable)
+{
+	u64 old = vma->vma_lock.vm_lock_seq;
+
+	vma_lock_might_wait();
+	if (likely(!vma_set_write_locked(vma)))
+		return 0;
+	return vma_drain_or_undo(vma, killable, old);
 }
 EXPORT_SYMBOL_GPL(__vma_start_write);
 
@@ -240,9 +243,10 @@ EXPORT_SYMBOL_GPL(__vma_start_write);
  */
 bool vma_try_start_write(struct vm_area_struct *vma)
 {
-	u64 old;
+	u64 old = vma->vma_lock.vm_lock_seq;
 
-	if (likely(!vma_set_write_locked(vma, &old)))
+	if (vma_write_locked_at(vma, vma->vm_mm->vma_lock.mm_lock_seq) ||
+	    likely(!vma_set_write_locked(vma)))
 		return true;
 	WRITE_ONCE(vma->vma_lock.vm_lock_seq, old);
 	return false;
@@ -271,6 +275,20 @@ int vma_start_write_mmap_file(struct mm_struct *mm, struct file *file)
 	    shmem_mapping(inode->i_mapping) || is_file_hugepages(file))
 		return 0;
 	return vma_start_write_all_killable(mm);
+}
+
+/* The first time; see vma_mark_attached(). */
+void __vma_mark_attached(struct vm_area_struct *vma)
+{
+	WRITE_ONCE(vma->vma_lock.vm_lock_seq, vma->vm_mm->vma_lock.mm_lock_seq);
+	/*
+	 * Clears both flags, which are set. Atomic, for a reader may have found
+	 * the VMA already, and is about to let go of it again. Release: a
+	 * reader that comes after (A) and no longer sees NEW sees the number,
+	 * and the hold.
+	 */
+	atomic_sub_return_release(VMA_LOCK_NEW | VMA_LOCK_DETACHED,
+				  &vma->vma_lock.refs);
 }
 
 /**

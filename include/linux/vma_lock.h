@@ -57,6 +57,7 @@ bool vma_try_start_write_all(struct mm_struct *mm);
 int __vma_start_write(struct vm_area_struct *vma, bool killable);
 bool vma_try_start_write(struct vm_area_struct *vma);
 int vma_start_write_mmap_file(struct mm_struct *mm, struct file *file);
+void __vma_mark_attached(struct vm_area_struct *vma);
 void vma_mark_detached(struct vm_area_struct *vma);
 void vma_unmark_detached_all(struct maple_tree *tree);
 bool vma_lock_free_now(const struct vm_area_struct *vma);
@@ -246,17 +247,8 @@ static inline void vma_end_read(struct vm_area_struct *vma)
  */
 static inline void vma_mark_attached(struct vm_area_struct *vma)
 {
-	if (vma_lock_refs(vma) & VMA_LOCK_NEW) {
-		WRITE_ONCE(vma->vma_lock.vm_lock_seq,
-			   vma->vm_mm->vma_lock.mm_lock_seq);
-		/*
-		 * Atomic, for a reader may have found it already, and is about
-		 * to let go of it again. Release: a reader that comes after
-		 * (A) and no longer sees NEW sees the number, and the hold.
-		 */
-		atomic_fetch_andnot_release(VMA_LOCK_NEW | VMA_LOCK_DETACHED,
-					    &vma->vma_lock.refs);
-	}
+	if (vma_lock_refs(vma) & VMA_LOCK_NEW)
+		__vma_mark_attached(vma);
 	VM_WARN_ON_ONCE(!vma_is_attached(vma));
 }
 
