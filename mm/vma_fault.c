@@ -14,12 +14,12 @@
 #include <linux/vma_lock.h>
 
 /*
- * Only whether faults try the VMA lock. Writers exclude readers either way, so
+ * Only whether readers try the VMA lock. Writers exclude readers either way, so
  * it can be turned at any time: a fault that was under way ends as it began.
  * Not a static key: turning one rewrites code on every CPU, which is more than
  * a kill switch should ask for, and saves one instruction.
  */
-static u8 per_vma_lock __read_mostly = 1;
+u8 sysctl_per_vma_lock __read_mostly = 1;
 
 static int __init per_vma_lock_setup(char *str)
 {
@@ -28,7 +28,7 @@ static int __init per_vma_lock_setup(char *str)
 	if (kstrtobool(str, &on))
 		pr_err("per_vma_lock=%s: neither on nor off\n", str);
 	else
-		per_vma_lock = on;
+		sysctl_per_vma_lock = on;
 	return 1;
 }
 __setup("per_vma_lock=", per_vma_lock_setup);
@@ -37,8 +37,8 @@ __setup("per_vma_lock=", per_vma_lock_setup);
 static struct ctl_table vma_fault_sysctls[] = {
 	{
 		.procname	= "per_vma_lock",
-		.data		= &per_vma_lock,
-		.maxlen		= sizeof(per_vma_lock),
+		.data		= &sysctl_per_vma_lock,
+		.maxlen		= sizeof(sysctl_per_vma_lock),
 		.mode		= 0644,
 		.proc_handler	= proc_dou8vec_minmax,
 		.extra1		= SYSCTL_ZERO,
@@ -103,7 +103,7 @@ struct vm_area_struct *__lock_fault_vma(struct mm_struct *mm,
 
 	/* Without the chance to reschedule that might_sleep() may be. */
 	__might_sleep(__FILE__, __LINE__);
-	if (unlikely(!READ_ONCE(per_vma_lock) ||
+	if (unlikely(!vma_lock_is_on() ||
 		     (flags & FAULT_FLAG_MMAP_LOCK)))
 		return NULL;
 	if (!(flags & FAULT_FLAG_USER) && !kernel_fault_eligible(mm, regs)) {
@@ -129,7 +129,7 @@ struct vm_area_struct *__lock_fault_mmap(struct mm_struct *mm,
 	struct vm_area_struct *vma = lock_mm_and_find_vma(mm, address, regs);
 
 	/* A stack grows to the page that is touched. */
-	if (READ_ONCE(per_vma_lock) && vma &&
+	if (vma_lock_is_on() && vma &&
 	    (vma->vm_flags & VM_GROWSDOWN) &&
 	    vma->vm_start == (address & PAGE_MASK))
 		count_vm_vma_lock_event(VMA_LOCK_STACK_GROWTH);

@@ -245,15 +245,16 @@ guest()
 		-f "$bin/$prog" -- "$prog" > "$BUILD/results/$arch-$kernel-$prog.tap" || status=$?
 	tap "$name" "$BUILD/results/$arch-$kernel-$prog.tap" $status "$kernel-$arch"
 }
+programs=(vma_lock_signals vma_lock_faults vma_lock_reads vma_lock_kinds vma_lock_races)
 guest x86_64 base vma_lock_signals
-for prog in vma_lock_signals vma_lock_faults vma_lock_kinds vma_lock_races; do
+for prog in "${programs[@]}"; do
 	guest x86_64 pervma $prog
 done
-for prog in vma_lock_signals vma_lock_faults vma_lock_kinds vma_lock_races; do
+for prog in "${programs[@]}"; do
 	guest x86_64 debug $prog
 done
 [ -z "${FULL:-}" ] || guest arm64 base vma_lock_signals
-for prog in vma_lock_signals vma_lock_faults vma_lock_kinds vma_lock_races; do
+for prog in "${programs[@]}"; do
 	guest arm64 pervma $prog
 done
 

@@ -48,6 +48,14 @@
 #define VMA_LOCK_WAITED		(1U << 31)
 #define VMA_LOCK_READERS	(VMA_LOCK_NEW - 1)
 
+/* The switch: do readers try VMA locks? Writers exclude them either way. */
+extern u8 sysctl_per_vma_lock;
+
+static inline bool vma_lock_is_on(void)
+{
+	return READ_ONCE(sysctl_per_vma_lock);
+}
+
 /* One name, too: lockdep compares the pointers. */
 extern struct lock_class_key vma_lock_key;
 extern const char vma_lock_name[];
@@ -290,6 +298,18 @@ static inline void vma_assert_locked(const struct vm_area_struct *vma)
 				READ_ONCE(vma->vm_mm->vma_lock.mm_lock_seq)));
 }
 
+/* The VMA holds still, by mmap_lock or by its own. */
+static inline void vma_assert_stable(const struct vm_area_struct *vma)
+{
+	if (!rwsem_is_locked(&vma->vm_mm->mmap_lock))
+		vma_assert_locked(vma);
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	else
+		lockdep_assert(lockdep_is_held(&vma->vm_mm->mmap_lock) ||
+			       lock_is_held(&vma->vma_lock.dep_map));
+#endif
+}
+
 #else /* !CONFIG_PER_VMA_LOCK */
 
 /* mmap_lock alone excludes: what follows costs nothing and promises nothing. */
@@ -345,6 +365,10 @@ static inline void vma_assert_write_locked(const struct vm_area_struct *vma)
 }
 static inline void vma_assert_no_faults(const struct vm_area_struct *vma) { }
 static inline void vma_assert_locked(const struct vm_area_struct *vma)
+{
+	lockdep_assert_held(&vma->vm_mm->mmap_lock);
+}
+static inline void vma_assert_stable(const struct vm_area_struct *vma)
 {
 	lockdep_assert_held(&vma->vm_mm->mmap_lock);
 }

@@ -45,6 +45,16 @@ enum mutant {
 	USERS_RELAXED,
 	ATTACH_UNLOCKED,
 	ATTACH_RELAXED,
+	HOT_NO_BARRIER,
+	HOT_NO_RECHECK,
+	HOT_RECHECK_EARLY,
+	HOT_SOME_TIME,
+	HOT_DETACHED_EARLY,
+	HOT_CLAIM_BY_STORE,
+	HOT_NO_SCAN,
+	HOT_SCAN_RELAXED,
+	HOT_END_RELAXED,
+	HOT_COUNT_AFTER_TAG,
 	NR_MUTANTS
 };
 
@@ -70,9 +80,21 @@ static const struct {
 	{ "users-relaxed", "mm_users is read without acquire" },
 	{ "attach-unlocked", "a new VMA enters the tree without vm_lock_seq" },
 	{ "attach-relaxed", "vma_mark_attached() is no release" },
+	{ "hot-no-barrier", "A: the claim of a slot orders nothing" },
+	{ "hot-no-recheck", "that the VMA is hot is not read again after the claim" },
+	{ "hot-recheck-early", "that is read again before the sequence is" },
+	{ "hot-some-time", "it is enough to be hot again" },
+	{ "hot-detached-early", "DETACHED is read before the sequence is" },
+	{ "hot-claim-by-store", "a slot is claimed by a load and a store" },
+	{ "hot-no-scan", "the writer does not look for readers in slots" },
+	{ "hot-scan-relaxed", "C': it looks without acquire" },
+	{ "hot-end-relaxed", "C: a slot is given back without release" },
+	{ "hot-count-after-tag", "a reader in a slot is counted once it has been told" },
 };
 
 static mutant mutant_now;
+
+static bool hot_first;		/* is the VMA hot to begin with? */
 
 static bool is(mutant m)
 {
@@ -81,6 +103,7 @@ static bool is(mutant m)
 
 static const unsigned HELD = 1, WIDE = 2, STEP = 4;
 static const unsigned READERS = 0xff, DETACHED = 0x100, WAITED = 0x200;
+static const unsigned CLAIMED = 1, COUNTED = 2;	/* what a slot holds */
 
 static const auto relaxed = rl::mo_relaxed;
 static const auto acquire = rl::mo_acquire;
@@ -134,7 +157,10 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 	rl::atomic<int> tree;		/* does it hold the VMA? */
 	rl::atomic<int> rcu[nreaders];
 	/* struct vm_area_struct */
-	rl::atomic<unsigned> vm_lock_seq, refs;
+	rl::atomic<unsigned> vm_lock_seq, refs, hot;
+	/* Slots of CPUs, which readers happen to run on */
+	static const int nslots = 2;
+	rl::atomic<unsigned> slot[nslots];
 	rl::var<int> memory;		/* written when it is freed */
 	rl::var<int> contents;		/* its range, flags and page tables */
 
@@ -145,6 +171,9 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 		mm_users.store(nreaders + 1, relaxed, $);
 		vm_lock_seq.store(0, relaxed, $);
 		refs.store(0, relaxed, $);
+		hot.store(hot_first, relaxed, $);
+		for (int i = 0; i < nslots; i++)
+			slot[i].store(0, relaxed, $);
 		tree.store(1, relaxed, $);
 		for (int i = 0; i < nreaders; i++)
 			rcu[i].store(0, relaxed, $);
@@ -171,15 +200,77 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 			writer.wake();
 	}
 
-	bool start_read()
+	/* A slot for the VMA, with a fully ordered claim; -1 if there is none */
+	int claim()
 	{
-		unsigned old, seq;
+		int s = rl::rand(nslots);
+		unsigned old = 0;
+		bool ok;
+
+		if (!is(HOT_NO_BARRIER))
+			rl::atomic_thread_fence(seq_cst, $);
+		if (is(HOT_CLAIM_BY_STORE)) {
+			ok = !slot[s].load(relaxed, $);
+			if (ok)
+				slot[s].store(CLAIMED, relaxed, $);
+		} else {
+			ok = slot[s].compare_exchange_strong(old, CLAIMED, relaxed, $);
+		}
+		if (!is(HOT_NO_BARRIER))
+			rl::atomic_thread_fence(seq_cst, $);
+		return ok ? s : -1;
+	}
+
+	/* Unless a writer has made this reader one that is counted. */
+	void unclaim(int s)
+	{
+		unsigned old = CLAIMED;
+
+		if (slot[s].compare_exchange_strong(old, 0,
+				is(HOT_END_RELAXED) ? relaxed : release, $))
+			return;
+		slot[s].store(0, relaxed, $);
+		unpublish();
+	}
+
+	/* Hot since before the claim, that is: H is what said so. */
+	bool hot_and_unlocked(unsigned h)
+	{
+		unsigned flags = 0, now = h;
+
+		if (is(HOT_RECHECK_EARLY))
+			now = hot.load(relaxed, $);
+		if (is(HOT_DETACHED_EARLY))
+			flags = refs.load(relaxed, $);
+		if (write_locked_at(mm_lock_seq.load(acquire, $)))
+			return false;
+		if (!is(HOT_RECHECK_EARLY) && !is(HOT_NO_RECHECK))
+			now = hot.load(relaxed, $);
+		if (!is(HOT_DETACHED_EARLY))
+			flags = refs.load(relaxed, $);
+		return (is(HOT_SOME_TIME) ? now != 0 : now == h) &&
+			!(flags & DETACHED);
+	}
+
+	/* Where it is published is left in AT: a slot, or -1 for the count. */
+	bool start_read(int &at)
+	{
+		unsigned old, seq, h;
 
 		seq = mm_lock_seq.load(relaxed, $);
 		if (write_locked_at(seq))
 			return false;
 		if (!is(USED_AFTER_PUBLISH) && !used.load(relaxed, $))
 			used.store(1, relaxed, $);
+
+		h = hot.load(relaxed, $);
+		at = h ? claim() : -1;
+		if (at >= 0) {
+			if (hot_and_unlocked(h))
+				return true;
+			unclaim(at);
+			return false;
+		}
 
 		if (is(RECHECK_BEFORE_PUBLISH))
 			seq = mm_lock_seq.load(acquire, $);
@@ -199,6 +290,9 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 			seq = mm_lock_seq.load(is(RECHECK_RELAXED) ? relaxed : acquire, $);
 		if (write_locked_at(seq))
 			goto no;
+		/* Enough readers of other CPUs, for all we know */
+		if (!rl::rand(3))
+			hot.store(seq, relaxed, $);
 		return true;
 	no:
 		unpublish();
@@ -209,6 +303,7 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 	void read(int i)
 	{
 		bool locked;
+		int at;
 
 		rcu[i].store(1, relaxed, $);
 		rl::atomic_thread_fence(seq_cst, $);
@@ -217,13 +312,16 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 			return;
 		}
 		(void)(int)VAR(memory);
-		locked = start_read();
+		locked = start_read(at);
 		rcu[i].store(0, release, $);
 		if (!locked)
 			return;
 		(void)(int)VAR(memory);
 		(void)(int)VAR(contents);
-		unpublish();
+		if (at >= 0)
+			unclaim(at);
+		else
+			unpublish();
 	}
 
 	bool drained()
@@ -256,6 +354,27 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 		return ok;
 	}
 
+	/* Readers in slots become readers that are counted: wait for those. */
+	void make_cold()
+	{
+		if (!hot.load(relaxed, $) || is(HOT_NO_SCAN))
+			return;
+		hot.store(0, relaxed, $);
+		for (int s = 0; s < nslots; s++) {
+			unsigned v;
+
+			while ((v = slot[s].load(is(HOT_SCAN_RELAXED) ? relaxed : acquire, $)) == CLAIMED) {
+				bool told;
+
+				if (!is(HOT_COUNT_AFTER_TAG))
+					refs.fetch_add(1, relaxed, $);
+				told = slot[s].compare_exchange_strong(v, CLAIMED | COUNTED, relaxed, $);
+				if (is(HOT_COUNT_AFTER_TAG) == told)
+					refs.fetch_add(told ? 1 : -1, relaxed, $);
+			}
+		}
+	}
+
 	void writer_barrier()
 	{
 		if (!is(NO_WRITER_BARRIER))
@@ -274,7 +393,10 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 			return true;
 		if (mm_users.load(is(USERS_RELAXED) ? relaxed : acquire, $) == 1)
 			return true;
-		if (!tree.load(relaxed, $) || drained() || drain(killable))
+		if (!tree.load(relaxed, $))
+			return true;
+		make_cold();
+		if (drained() || drain(killable))
 			return true;
 		mm_lock_seq.store(mm_lock_seq.load(relaxed, $) & ~WIDE, release, $);
 		return false;
@@ -296,6 +418,7 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 		old = vm_lock_seq.load(relaxed, $);
 		vm_lock_seq.store(seq, relaxed, $);
 		writer_barrier();
+		make_cold();
 		if (drained() || drain(killable))
 			return true;
 		vm_lock_seq.store(old, relaxed, $);
@@ -374,6 +497,7 @@ struct map : base<map, 2> {
 	{
 		base::before();
 		tree.store(0, relaxed, $);
+		hot.store(0, relaxed, $);
 		refs.store(DETACHED, relaxed, $);
 		used.store(1, relaxed, $);
 	}
@@ -515,14 +639,17 @@ int main(int argc, char **argv)
 		mutant_now = (mutant)m;
 		/* The real thing gets ten times the search of a mutant. */
 		unsigned long n = m == NONE ? 10 * iterations : iterations;
-		if (search<holds>(n, verbose))
-			by = "holds";
-		else if (search<unmap>(n, verbose))
-			by = "unmap";
-		else if (search<remote>(n, verbose))
-			by = "remote";
-		else if (search<map>(n, verbose))
-			by = "map";
+		for (int h = 0; h < 2 && !*by; h++) {
+			hot_first = h;
+			if (search<holds>(n, verbose))
+				by = "holds";
+			else if (search<unmap>(n, verbose))
+				by = "unmap";
+			else if (search<remote>(n, verbose))
+				by = "remote";
+			else if (search<map>(n, verbose))
+				by = "map";
+		}
 		ok = (m == NONE) == !*by;
 		failed += !ok;
 		printf("%s %d model: %s: %s%s\n", ok ? "ok" : "not ok", m + 1, mutants[m].name,
