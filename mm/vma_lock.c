@@ -13,6 +13,19 @@
  *	refs--			C		change the VMA
  *				B		mm_lock_seq: unlocked
  *
+ * Readers of a hot VMA publish themselves in a slot of the CPU they run on, not
+ * in refs, which they would all have to write:
+ *
+ *	hot?
+ *	slot = vma		A	A'	smp_mb()
+ *	recheck seq		B'	used? hot? then, of each CPU:
+ *	recheck hot, detached		C'	slot == vma? count it in refs
+ *	...				C'	wait until refs has no reader
+ *	slot = NULL, or refs--	C		change the VMA
+ *
+ * A claim is fully ordered, so that with whatever a slot holds later comes what the
+ * readers did that had it before (C, C').
+ *
  * A with A' is Dekker's: of a reader and a writer at least one sees the other.
  * What the VMA is made of was stored before B, and is read after B'. What a
  * reader did was done before C, and the writer goes on after C'.
@@ -23,8 +36,11 @@
 #include <linux/hugetlb.h>
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
+#include <linux/percpu.h>
 #include <linux/rcuwait.h>
+#include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/smp.h>
 #include <linux/shmem_fs.h>
 #include <linux/vma_lock.h>
 #include <linux/vmstat.h>
@@ -83,12 +99,123 @@ static int vma_drain(struct vm_area_struct *vma, bool killable)
 	return ret;
 }
 
-/* @mm is the mm of a reader that has just left, and kept by that reader. */
-void __vma_wake_writer(struct mm_struct *mm)
+/* A counted reader less. */
+static void vma_unpublish(struct vm_area_struct *vma)
 {
-	rcuwait_wake_up(&mm->vma_lock.writer);
+	/* The caller's reference to the mm keeps it. */
+	struct mm_struct *mm = vma->vm_mm;
+
+	/*
+	 * C. @vma is not touched afterwards: the writer may be freeing it.
+	 */
+	if (unlikely(atomic_dec_return_release(&vma->vma_lock.refs) < 0))
+		rcuwait_wake_up(&mm->vma_lock.writer);
 }
-EXPORT_SYMBOL(__vma_wake_writer);
+
+/* What readers of hot VMAs hold: a line a CPU, written there for the most part. */
+#define VMA_SLOTS	(SMP_CACHE_BYTES / sizeof(unsigned long))
+
+struct vma_slots {
+	unsigned long slot[VMA_SLOTS];
+};
+
+static DEFINE_PER_CPU_ALIGNED(struct vma_slots, vma_slots);
+
+/* In a slot, beside the VMA: a writer has counted this reader in refs. */
+#define VMA_SLOT_COUNTED	1UL
+
+/*
+ * A free slot, with the VMA in it, or NULL. Of this CPU, if the task stays there.
+ * The task remembers one slot: for a second VMA there is the count.
+ */
+static unsigned long *vma_claim_slot(struct vm_area_struct *vma)
+{
+	unsigned long *slot = raw_cpu_ptr(&vma_slots)->slot;
+	unsigned long *end = slot + VMA_SLOTS;
+
+	if (unlikely(current->vma_slot))
+		return NULL;
+	for (; slot < end; slot++)
+		/* A: fully ordered, if it succeeds. */
+		if (likely(!READ_ONCE(*slot)) &&
+		    likely(!cmpxchg(slot, 0, (unsigned long)vma)))
+			return slot;
+	return NULL;
+}
+
+static void vma_return_slot(struct vm_area_struct *vma, unsigned long *slot)
+{
+	/* C, and the VMA is not touched afterwards, as in vma_unpublish() */
+	if (likely(cmpxchg_release(slot, (unsigned long)vma, 0) ==
+		   (unsigned long)vma))
+		return;
+	/* Marked: nobody but us changes it. */
+	WRITE_ONCE(*slot, 0);
+	vma_unpublish(vma);
+}
+
+/*
+ * Readers come from different CPUs all the time: for each the line of the VMA
+ * moves. Only a reader that is counted in refs makes a VMA hot: the writer that
+ * has not seen it yet waits for it.
+ */
+static noinline void vma_heat(struct vm_area_struct *vma, u64 seq, u8 cpu)
+{
+	u16 chill = READ_ONCE(vma->vma_lock.chill);
+
+	WRITE_ONCE(vma->vma_lock.cpu, cpu);
+	if (chill && !vma_lock_heat_now()) {
+		WRITE_ONCE(vma->vma_lock.chill, chill - 1);
+		return;
+	}
+	/*
+	 * One number for one period in which the VMA is hot: when it becomes
+	 * hot again mmap_lock has been held for write.
+	 */
+	if (!READ_ONCE(vma->vma_lock.hot) &&
+	    atomic_read(&vma->vm_mm->mm_users) > 1)
+		WRITE_ONCE(vma->vma_lock.hot, seq);
+}
+
+/*
+ * Count the readers that are in slots: from here on it is refs that tells. The
+ * caller is between A' and C'. A reader that is not seen here has claimed its slot
+ * after A', sees the sequence, and leaves.
+ */
+static noinline void vma_make_cold(struct vm_area_struct *vma)
+{
+	int cpu, i;
+
+	WRITE_ONCE(vma->vma_lock.hot, 0);
+	WRITE_ONCE(vma->vma_lock.chill,
+		   min_t(unsigned int, U16_MAX,
+			 VMA_LOCK_CHILL * num_possible_cpus()));
+	for_each_possible_cpu(cpu) {
+		unsigned long *slot = per_cpu_ptr(&vma_slots, cpu)->slot;
+
+		for (i = 0; i < VMA_SLOTS; i++, slot++) {
+			/* C', for one that has just left */
+			while (smp_load_acquire(slot) == (unsigned long)vma) {
+				/* First, for it may leave at once. */
+				atomic_inc(&vma->vma_lock.refs);
+				if (cmpxchg(slot, (unsigned long)vma,
+					    (unsigned long)vma |
+					    VMA_SLOT_COUNTED) ==
+				    (unsigned long)vma)
+					break;
+				atomic_dec(&vma->vma_lock.refs);
+			}
+		}
+	}
+}
+
+/* Behind A': do readers still have to leave? */
+static bool vma_has_readers(struct vm_area_struct *vma)
+{
+	if (unlikely(READ_ONCE(vma->vma_lock.hot)))
+		vma_make_cold(vma);
+	return !vma_drained(vma);
+}
 
 /*
  * Can nobody but the caller be a reader, or be looking for a VMA? Every reader
@@ -150,7 +277,7 @@ int __vma_start_write_all(struct mm_struct *mm, bool killable)
 
 	mas_for_each(&mas, vma, ULONG_MAX) {
 		cond_resched();
-		if (likely(vma_drained(vma)))
+		if (likely(!vma_has_readers(vma)))
 			continue;
 		ret = vma_drain(vma, killable);
 		if (ret) {
@@ -185,7 +312,7 @@ bool vma_try_start_write_all(struct mm_struct *mm)
 		return true;
 
 	mas_for_each(&mas, vma, ULONG_MAX) {
-		if (unlikely(!vma_drained(vma))) {
+		if (unlikely(vma_has_readers(vma))) {
 			mm_unmark_write_locked(mm);
 			return false;
 		}
@@ -205,7 +332,7 @@ static bool vma_set_write_locked(struct vm_area_struct *vma)
 	vma_lock_delay();
 	smp_mb();	/* A' */
 	vma_lock_delay();
-	return !vma_drained(vma);
+	return vma_has_readers(vma);
 }
 
 /*
@@ -298,9 +425,9 @@ void __vma_mark_attached(struct vm_area_struct *vma)
  * Readers may find it until it is out of the tree, and under RCU for longer, and
  * the write lock ends with the next release or downgrade of mmap_lock, perhaps
  * before the VMA is freed. From here on they see DETACHED instead. Those that
- * published themselves before it, and are about to see the write lock, must have
+ * counted themselves before it, and are about to see the write lock, must have
  * done so before that lock ends: hence the wait, which is for a few instructions
- * of theirs and no longer.
+ * of theirs and no longer. Those in slots look at DETACHED after the sequence.
  *
  * Context: May sleep, not for long.
  */
@@ -364,7 +491,9 @@ bool vma_lock_free_now(const struct vm_area_struct *vma)
 static __always_inline bool __vma_start_read(struct vm_area_struct *vma)
 {
 	struct mm_struct *mm = vma->vm_mm;
-	u64 seq;
+	unsigned long *slot;
+	u64 seq, hot;
+	u8 cpu;
 
 	/* A glance, to save the writes below when there is no hope. */
 	if (vma_write_locked_at(vma, READ_ONCE(mm->vma_lock.mm_lock_seq)))
@@ -373,7 +502,14 @@ static __always_inline bool __vma_start_read(struct vm_area_struct *vma)
 	if (unlikely(!READ_ONCE(mm->vma_lock.used)))
 		WRITE_ONCE(mm->vma_lock.used, true);
 
+	hot = READ_ONCE(vma->vma_lock.hot);
 	vma_lock_delay();
+	if (hot) {
+		slot = vma_claim_slot(vma);	/* A */
+		if (likely(slot))
+			goto claimed;
+	}
+
 	/* A: fully ordered. Any flag makes the number large. */
 	if (unlikely((unsigned int)atomic_inc_return(&vma->vma_lock.refs) >
 		     VMA_LOCK_READERS))
@@ -391,14 +527,38 @@ static __always_inline bool __vma_start_read(struct vm_area_struct *vma)
 		goto unpublish;
 	vma_lock_delay();
 
-#ifdef CONFIG_DEBUG_LOCK_ALLOC
-	lock_acquire_shared(&vma->vma_lock.dep_map, 0, 1, NULL, _RET_IP_);
-#endif
+	cpu = raw_smp_processor_id();
+	if (unlikely(READ_ONCE(vma->vma_lock.cpu) != cpu))
+		vma_heat(vma, seq, cpu);
 	return true;
 
 unpublish:
 	vma_unpublish(vma);
 	return false;
+
+claimed:
+	vma_lock_delay();
+	/*
+	 * B'. It has to be hot since before A, or the next writer need not
+	 * know, and would not look for us; and attached, for a writer that
+	 * detaches the VMA does not. Both come with the number of that hold.
+	 */
+	seq = smp_load_acquire(&mm->vma_lock.mm_lock_seq);
+	if (unlikely(vma_write_locked_at(vma, seq) ||
+		     READ_ONCE(vma->vma_lock.hot) != hot ||
+		     !vma_is_attached(vma))) {
+		vma_return_slot(vma, slot);
+		return false;
+	}
+	current->vma_slot = slot;
+	return true;
+}
+
+static __always_inline void vma_lock_acquired(struct vm_area_struct *vma)
+{
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	lock_acquire_shared(&vma->vma_lock.dep_map, 0, 1, NULL, _RET_IP_);
+#endif
 }
 
 /**
@@ -416,9 +576,39 @@ unpublish:
  */
 bool vma_start_read(struct vm_area_struct *vma)
 {
-	return __vma_start_read(vma);
+	if (!__vma_start_read(vma))
+		return false;
+	vma_lock_acquired(vma);
+	return true;
 }
 EXPORT_SYMBOL_GPL(vma_start_read);
+
+/**
+ * vma_end_read - let go of a VMA that vma_start_read() locked
+ * @vma: the VMA; it may be freed as soon as this is called
+ *
+ * By the task that locked it, which still holds the reference to the mm under
+ * which it did so.
+ *
+ * Context: Any.
+ */
+void vma_end_read(struct vm_area_struct *vma)
+{
+	unsigned long *slot = current->vma_slot;
+
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	lock_release(&vma->vma_lock.dep_map, _RET_IP_);
+#endif
+	/* Held twice, in a slot and by count, it does not matter which goes. */
+	if (slot && (READ_ONCE(*slot) & ~VMA_SLOT_COUNTED) ==
+		    (unsigned long)vma) {
+		current->vma_slot = NULL;
+		vma_return_slot(vma, slot);
+	} else {
+		vma_unpublish(vma);
+	}
+}
+EXPORT_SYMBOL_GPL(vma_end_read);
 
 /**
  * lock_vma_under_rcu - find the VMA that holds an address, and lock it
@@ -461,6 +651,7 @@ struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 		count_vm_vma_lock_event(VMA_LOCK_FALLBACK_DETACHED);
 		goto miss;
 	}
+	vma_lock_acquired(vma);
 	VM_WARN_ON_ONCE(vma->vm_mm != mm);
 	if (unlikely(address < vma->vm_start || address >= vma->vm_end)) {
 		vma_end_read(vma);

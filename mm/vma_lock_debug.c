@@ -20,7 +20,23 @@ module_param(seed, ulong, 0444);
 static unsigned int one_in = 64;
 module_param(one_in, uint, 0644);
 
+/* VMAs become hot as soon as they can, in one of so many cases; 0 for never */
+static unsigned int hot_one_in = 4;
+module_param(hot_one_in, uint, 0644);
+
 static DEFINE_PER_CPU(u32, delay_state);
+
+/* Marsaglia's xorshift. A lost update is as random as any. */
+static u32 next_random(void)
+{
+	u32 x = raw_cpu_read(delay_state);
+
+	x ^= x << 13;
+	x ^= x >> 17;
+	x ^= x << 5;
+	raw_cpu_write(delay_state, x);
+	return x;
+}
 
 /**
  * vma_lock_delay - take a while now and then
@@ -33,14 +49,21 @@ void vma_lock_delay(void)
 
 	if (!READ_ONCE(one_in) || !READ_ONCE(seed))
 		return;
-	/* Marsaglia's xorshift. A lost update is as random as any. */
-	x = raw_cpu_read(delay_state);
-	x ^= x << 13;
-	x ^= x >> 17;
-	x ^= x << 5;
-	raw_cpu_write(delay_state, x);
+	x = next_random();
 	if (!(x % READ_ONCE(one_in)))
 		udelay(x >> 16 & 63);
+}
+
+/**
+ * vma_lock_heat_now - is a VMA to become hot before its time?
+ *
+ * Context: Any.
+ */
+bool vma_lock_heat_now(void)
+{
+	unsigned int n = READ_ONCE(hot_one_in);
+
+	return n && !(next_random() % n);
 }
 
 static int __init vma_lock_debug_init(void)

@@ -48,6 +48,14 @@
 #define VMA_LOCK_WAITED		(1U << 31)
 #define VMA_LOCK_READERS	(VMA_LOCK_NEW - 1)
 
+/*
+ * vma_lock.chill of a new VMA, and for each possible CPU, of one that a writer
+ * has made cold: moving the line of the VMA so often has cost several times what
+ * looking into the slots of all CPUs does (BRAVO: Dice and Kogan, USENIX ATC
+ * 2019).
+ */
+#define VMA_LOCK_CHILL		16
+
 /* The switch: do readers try VMA locks? Writers exclude them either way. */
 extern u8 sysctl_per_vma_lock;
 
@@ -69,16 +77,18 @@ void __vma_mark_attached(struct vm_area_struct *vma);
 void vma_mark_detached(struct vm_area_struct *vma);
 void vma_unmark_detached_all(struct maple_tree *tree);
 bool vma_lock_free_now(const struct vm_area_struct *vma);
-void __vma_wake_writer(struct mm_struct *mm);
 bool vma_start_read(struct vm_area_struct *vma);
+void vma_end_read(struct vm_area_struct *vma);
 struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 					  unsigned long address);
 
 #ifdef CONFIG_PER_VMA_LOCK_DEBUG
 void vma_lock_delay(void);
+bool vma_lock_heat_now(void);
 void vma_lock_validate(struct mm_struct *mm, unsigned long ip);
 #else
 static inline void vma_lock_delay(void) { }
+static inline bool vma_lock_heat_now(void) { return false; }
 static inline void vma_lock_validate(struct mm_struct *mm, unsigned long ip) { }
 #endif
 
@@ -93,6 +103,8 @@ static inline void mm_vma_lock_init(struct mm_struct *mm)
 static inline void vma_lock_init(struct vm_area_struct *vma)
 {
 	vma->vma_lock.vm_lock_seq = 0;
+	vma->vma_lock.hot = 0;
+	vma->vma_lock.chill = VMA_LOCK_CHILL;
 	atomic_set(&vma->vma_lock.refs, VMA_LOCK_NEW | VMA_LOCK_DETACHED);
 #ifdef CONFIG_PER_VMA_LOCK_DEBUG
 	vma->vma_lock.seen.valid = false;
@@ -217,34 +229,6 @@ static inline void vma_end_write_all(struct mm_struct *mm)
 			  (seq & ~VMA_SEQ_MASK) + VMA_SEQ_STEP);
 }
 
-/* Readers: one less. What vma_start_read() undoes and vma_end_read() ends. */
-static inline void vma_unpublish(struct vm_area_struct *vma)
-{
-	struct mm_struct *mm = vma->vm_mm;
-
-	/*
-	 * Release: pairs with the acquire in vma_drained(). @vma is not
-	 * touched afterwards: the writer may be freeing it.
-	 */
-	if (unlikely(atomic_dec_return_release(&vma->vma_lock.refs) < 0))
-		__vma_wake_writer(mm);
-}
-
-/**
- * vma_end_read - let go of a VMA that vma_start_read() locked
- * @vma: the VMA; it may be freed as soon as this is called
- *
- * Context: Any. The caller still holds the reference to the mm under which it
- * took the lock, so the writer to be woken can be found.
- */
-static inline void vma_end_read(struct vm_area_struct *vma)
-{
-#ifdef CONFIG_DEBUG_LOCK_ALLOC
-	lock_release(&vma->vma_lock.dep_map, _RET_IP_);
-#endif
-	vma_unpublish(vma);
-}
-
 /**
  * vma_mark_attached - a VMA is in the tree, or about to be
  * @vma: the VMA; mmap_lock is held for write
@@ -294,6 +278,7 @@ static inline void vma_assert_locked(const struct vm_area_struct *vma)
 {
 	/* Locked by somebody; lockdep alone knows whether by the caller. */
 	VM_WARN_ON_ONCE(!(vma_lock_refs(vma) & VMA_LOCK_READERS) &&
+		!READ_ONCE(vma->vma_lock.hot) &&
 		!vma_write_locked_at(vma,
 				READ_ONCE(vma->vm_mm->vma_lock.mm_lock_seq)));
 }

@@ -25,13 +25,20 @@ struct vma_lock_seen {
  * struct vma_lock - the lock of one VMA
  * @vm_lock_seq: mm_lock_seq under which the VMA was last write-locked by
  *	itself. Written under mmap_lock held for write.
- * @refs: readers that have published themselves, and VMA_LOCK_* flags above.
+ * @hot: 0, or the mm_lock_seq at which readers were sent to the slots of CPUs.
+ * @refs: readers that have published themselves here, and VMA_LOCK_* flags above.
+ * @chill: how many more times readers have to come from another CPU than the one
+ *	before, until the VMA is hot. A hint, like @cpu.
+ * @cpu: where the last such reader was, or its low bits.
  * @dep_map: the lock for lockdep, class "vma_lock".
  * @seen: for the validator, mm/vma_lock_debug.c.
  */
 struct vma_lock {
 	u64 vm_lock_seq;
+	u64 hot;
 	atomic_t refs;
+	u16 chill;
+	u8 cpu;
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
 	struct lockdep_map dep_map;
 #endif
