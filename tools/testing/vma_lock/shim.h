@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef VMA_LOCK_SHIM_H
+#define VMA_LOCK_SHIM_H
+
+/*
+ * As much of a kernel as include/linux/vma_lock.h and mm/vma_lock.c need, in
+ * user space. Every <linux/...> header that they include is this one.
+ *
+ * Atomics order what the kernel's do and no more: those that return nothing
+ * order nothing, the fully ordered ones and smp_mb() order all.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+typedef unsigned long long u64;
+
+#define likely(x)		__builtin_expect(!!(x), 1)
+#define unlikely(x)		__builtin_expect(!!(x), 0)
+#define __must_check		__attribute__((warn_unused_result))
+#ifndef __always_inline
+#define __always_inline		inline __attribute__((always_inline))
+#endif
+#define EXPORT_SYMBOL(s)
+#define EXPORT_SYMBOL_GPL(s)
+#define _RET_IP_		0UL
+#define _THIS_IP_		0UL
+
+/* Tests look at shim_warned; whoever calls shim_warn_is_fatal() ends there. */
+extern int shim_warned;
+bool shim_warn(const char *file, int line, const char *what);
+void shim_warn_is_fatal(void);
+void shim_watchdog(int seconds);
+#define WARN_ON_ONCE(c)							\
+	((void)(unlikely(c) && shim_warn(__FILE__, __LINE__, #c)))
+#define VM_WARN_ON_ONCE(c)	WARN_ON_ONCE(c)
+
+/* --- memory ordering */
+#define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define WRITE_ONCE(x, v)	__atomic_store_n(&(x), v, __ATOMIC_RELAXED)
+#define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+
+/*
+ * TSan does not know atomic_thread_fence(). For it smp_mb() is an atomic
+ * exchange of a variable that no other thread has: on x86 still a full barrier,
+ * and no "happens before" between threads is made up, so that no report is lost.
+ * None that the protocol needs is missing either: barriers order a store and a
+ * later load; what is handed over goes by the acquires and releases.
+ */
+#ifdef __SANITIZE_THREAD__
+#ifndef __x86_64__
+#error "An exchange is a full barrier on x86-64 only: no TSan build elsewhere"
+#endif
+static inline void smp_mb(void)
+{
+	int dummy = 0;
+
+	__atomic_exchange_n(&dummy, 1, __ATOMIC_SEQ_CST);
+}
+#else
+#define smp_mb()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
+#endif
+
+/* What makes an atomic fully ordered: nothing is missing on x86. */
+#ifdef __x86_64__
+#define smp_mb_atomic()		do { } while (0)
+#else
+#define smp_mb_atomic()		smp_mb()
+#endif
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+#define ATOMIC_OP(name, op, order)					\
+static inline int name(int i, atomic_t *v)				\
+{									\
+	return __atomic_##op(&v->counter, i, order);			\
+}
+#define ATOMIC_OP_FULL(name, op)					\
+static inline int name(int i, atomic_t *v)				\
+{									\
+	int ret;							\
+									\
+	smp_mb_atomic();						\
+	ret = __atomic_##op(&v->counter, i, __ATOMIC_SEQ_CST);		\
+	smp_mb_atomic();						\
+	return ret;							\
+}
+ATOMIC_OP_FULL(atomic_add_return, add_fetch)
+ATOMIC_OP_FULL(atomic_fetch_or, fetch_or)
+ATOMIC_OP(atomic_sub_return_release, sub_fetch, __ATOMIC_RELEASE)
+ATOMIC_OP(atomic_sub_return_relaxed, sub_fetch, __ATOMIC_RELAXED)	/* mutants' */
+ATOMIC_OP(atomic_fetch_and_release, fetch_and, __ATOMIC_RELEASE)
+ATOMIC_OP(atomic_fetch_and_relaxed, fetch_and, __ATOMIC_RELAXED)
+
+#define atomic_read(v)		READ_ONCE((v)->counter)
+#define atomic_read_acquire(v)	smp_load_acquire(&(v)->counter)
+#define atomic_set(v, i)	WRITE_ONCE((v)->counter, i)
+#define atomic_inc_return(v)	atomic_add_return(1, v)
+#define atomic_dec_return_release(v)	atomic_sub_return_release(1, v)
+#define atomic_dec_return_relaxed(v)	atomic_sub_return_relaxed(1, v)
+#define atomic_fetch_andnot_release(i, v) atomic_fetch_and_release(~(i), v)
+#define atomic_andnot(i, v)	((void)atomic_fetch_and_relaxed(~(i), v))
+
+/* --- tasks: one a thread, never freed, so that a late waker finds memory */
+#define TASK_RUNNING		0
+#define TASK_UNINTERRUPTIBLE	2
+#define TASK_KILLABLE		0x102
+#define PF_KTHREAD		0x00200000
+
+struct mm_struct;
+struct task_struct {
+	struct mm_struct *mm;
+	unsigned int flags;
+	int state;		/* what schedule() waits on */
+	int sleeps;		/* calls of schedule() */
+	bool killed;		/* by a fatal signal */
+	int vma_locks;		/* held, for what stands in for lockdep */
+	unsigned long rcu;	/* odd inside rcu_read_lock() */
+	int rcu_nesting;
+};
+
+extern _Thread_local struct task_struct *current;
+struct task_struct *task_new(struct mm_struct *mm);
+void task_kill(struct task_struct *task);
+void schedule(void);
+#define cond_resched()		do { } while (0)
+
+struct rcuwait {
+	struct task_struct *task;
+};
+int rcuwait_wake_up(struct rcuwait *w);
+
+#define set_current_state(s)						\
+	do {								\
+		WRITE_ONCE(current->state, s);				\
+		smp_mb();						\
+	} while (0)
+#define signal_pending_state(s, t)					\
+	((s) == TASK_KILLABLE && READ_ONCE((t)->killed))
+/* The kernel's, in its order: a wake-up that is lost is ours. */
+#define rcuwait_wait_event(w, condition, s)				\
+({									\
+	int __ret = 0;							\
+									\
+	smp_store_release(&(w)->task, current);				\
+	for (;;) {							\
+		set_current_state(s);					\
+		if (condition)						\
+			break;						\
+		if (signal_pending_state(s, current)) {			\
+			__ret = -EINTR;					\
+			break;						\
+		}							\
+		schedule();						\
+	}								\
+	WRITE_ONCE(current->state, TASK_RUNNING);			\
+	WRITE_ONCE((w)->task, NULL);					\
+	__ret;								\
+})
+
+void rcu_read_lock(void);
+void rcu_read_unlock(void);
+void synchronize_rcu(void);
+
+/* --- mmap_lock; pthread's cannot be downgraded */
+struct rw_semaphore {
+	pthread_mutex_t mutex;
+	pthread_cond_t cond;
+	int readers;
+	struct task_struct *owner;
+};
+void down_write(struct rw_semaphore *sem);
+int down_write_killable(struct rw_semaphore *sem);
+bool down_write_trylock(struct rw_semaphore *sem);
+void up_write(struct rw_semaphore *sem);
+void downgrade_write(struct rw_semaphore *sem);
+void up_read(struct rw_semaphore *sem);
+
+/* --- lockdep: nobody waits for readers or for mmap_lock who is a reader */
+struct lock_class_key { };
+struct lockdep_map {
+	const char *name;
+	struct lock_class_key *key;
+};
+#define lockdep_init_map(map, n, k, s)	((map)->name = (n), (map)->key = (k))
+#define lock_acquire_shared(map, s, t, n, ip)	(current->vma_locks++)
+#define lock_acquire_exclusive(map, s, t, n, ip)			\
+	VM_WARN_ON_ONCE(((void)(map), current->vma_locks++))
+#define lock_release(map, ip)						\
+	VM_WARN_ON_ONCE(((void)(map), current->vma_locks-- <= 0))
+#define lockdep_assert_held_write(sem)					\
+	VM_WARN_ON_ONCE(READ_ONCE((sem)->owner) != current)
+
+/*
+ * --- the maple tree: a slot a page, each published by itself. A range is
+ * stored slot by slot, so lookups meet half of a change, as they may in a node
+ * that is being rewritten.
+ */
+#define PAGE_SHIFT		12
+#define PAGE_SIZE		(1UL << PAGE_SHIFT)
+#define NR_PAGES		32UL
+
+struct maple_tree {
+	struct vm_area_struct *slot[NR_PAGES];
+};
+struct ma_state {
+	struct maple_tree *tree;
+	unsigned long index;
+};
+#define MA_STATE(name, mt, first, end)					\
+	struct ma_state name = { .tree = (mt), .index = (first) }
+#define mas_for_each(mas, entry, max)					\
+	while (((entry) = mas_find(mas, max)))
+struct vm_area_struct *mas_walk(struct ma_state *mas);
+struct vm_area_struct *mas_find(struct ma_state *mas, unsigned long max);
+void mt_store(struct maple_tree *tree, unsigned long start, unsigned long end,
+	      struct vm_area_struct *vma);
+
+/* --- files: what vma_start_write_mmap_file() asks about one */
+struct address_space_operations {
+	bool read_folio;
+};
+struct address_space {
+	const struct address_space_operations *a_ops;
+	bool shmem;
+};
+struct inode {
+	mode_t i_mode;
+	struct address_space *i_mapping;
+};
+struct dentry {
+	struct inode *real;
+};
+struct file {
+	struct { struct dentry *dentry; } f_path;
+	bool hugepages;
+};
+extern const struct address_space_operations ram_aops;
+#define d_real_inode(dentry)	((dentry)->real)
+#define shmem_mapping(mapping)	((mapping)->shmem)
+#define is_file_hugepages(file)	((file)->hugepages)
+
+/* --- vmstat */
+enum vma_lock_event {
+	VMA_LOCK_ABORT,
+	VMA_LOCK_MISS,
+	VMA_LOCK_FALLBACK_NO_VMA,
+	VMA_LOCK_FALLBACK_WRITE_LOCKED,
+	VMA_LOCK_FALLBACK_DETACHED,
+	VMA_LOCK_FALLBACK_MOVED,
+	NR_VMA_LOCK_EVENTS
+};
+extern int vm_event[NR_VMA_LOCK_EVENTS];
+#define count_vm_vma_lock_event(e)					\
+	__atomic_fetch_add(&vm_event[e], 1, __ATOMIC_RELAXED)
+
+/* --- the structures that are locked */
+#include <linux/vma_lock_types.h>
+
+struct vm_area_struct {
+	unsigned long vm_start, vm_end, vm_flags;
+	struct mm_struct *vm_mm;
+	struct vma_lock vma_lock;
+};
+
+struct mm_struct {
+	struct maple_tree mm_mt;
+	struct rw_semaphore mmap_lock;
+	atomic_t mm_users;
+	struct mm_vma_lock vma_lock;
+};
+
+#endif /* VMA_LOCK_SHIM_H */

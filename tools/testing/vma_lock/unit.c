@@ -1,0 +1,1010 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Unit tests of mm/vma_lock.c: each state, and each way from one to another.
+ *
+ * What a writer does in the middle of a reader's call is done by a hook in
+ * vma_lock_delay(), which stands in each window of the protocol: the
+ * interleaving is the same in every run. Threads are there only where somebody
+ * sleeps; they are waited for by what they do, never by time.
+ */
+#include <linux/vma_lock.h>
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mm.h"
+
+static struct mm_struct mm;
+static struct vm_area_struct *one, *two;	/* pages 1-2 and 4 */
+static struct task_struct *reader, *writer;
+static bool failed;
+
+#define EXPECT(c)							\
+	do {								\
+		if (!(c)) {						\
+			printf("# line %d: not %s\n", __LINE__, #c);	\
+			failed = true;					\
+		}							\
+	} while (0)
+#define EXPECT_WARNING(what)						\
+	do {								\
+		int __warned = shim_warned;				\
+									\
+		what;							\
+		EXPECT(shim_warned > __warned);				\
+		shim_warned = __warned;					\
+	} while (0)
+
+/* --- what the tests are made of */
+static struct vm_area_struct *mapped(unsigned long first, unsigned long last)
+{
+	struct vm_area_struct *vma = vm_area_alloc(&mm, first << PAGE_SHIFT,
+						   (last + 1) << PAGE_SHIFT);
+
+	mmap_write_lock_narrow(&mm);
+	vma_mark_attached(vma);
+	vma_store(vma);
+	mmap_write_unlock(&mm);
+	return vma;
+}
+
+static bool read_lock(struct vm_area_struct *vma)
+{
+	struct task_struct *task = current;
+	bool ret;
+
+	current = reader;
+	rcu_read_lock();
+	ret = vma_start_read(vma);
+	rcu_read_unlock();
+	current = task;
+	return ret;
+}
+
+static void read_unlock(struct vm_area_struct *vma)
+{
+	struct task_struct *task = current;
+
+	current = reader;
+	vma_end_read(vma);
+	current = task;
+}
+
+static bool readable(struct vm_area_struct *vma)
+{
+	bool ret = read_lock(vma);
+
+	if (ret)
+		read_unlock(vma);
+	return ret;
+}
+
+/* All that the lock is made of */
+struct state {
+	u64 mm_seq, one_seq, two_seq;
+	unsigned int one_refs, two_refs;
+};
+
+static struct state state(void)
+{
+	struct state s;
+
+	memset(&s, 0, sizeof(s));
+	s.mm_seq = mm.vma_lock.mm_lock_seq;
+	s.one_seq = one->vma_lock.vm_lock_seq;
+	s.two_seq = two->vma_lock.vm_lock_seq;
+	s.one_refs = vma_lock_refs(one);
+	s.two_refs = vma_lock_refs(two);
+	return s;
+}
+
+static bool same(struct state a)
+{
+	struct state b = state();
+
+	return !memcmp(&a, &b, sizeof(a));
+}
+
+/* Run @fn as the writer in the @n-th window from now, and once. */
+static int windows;
+static void (*in_window)(void);
+
+static void count_windows(void)
+{
+	void (*fn)(void) = in_window;
+	struct task_struct *task = current;
+
+	if (!fn || --windows)
+		return;
+	in_window = NULL;
+	current = writer;
+	fn();
+	current = task;
+}
+
+static void in_nth_window(int n, void (*fn)(void))
+{
+	windows = n;
+	in_window = fn;
+}
+
+/* A writer that may have to sleep, in a thread of its own */
+struct sleeper {
+	pthread_t thread;
+	int (*fn)(void);
+	int ret;
+	bool done;
+};
+
+static void *sleeper_thread(void *arg)
+{
+	struct sleeper *s = arg;
+
+	current = writer;
+	s->ret = s->fn();
+	__atomic_store_n(&s->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void sleeper_start(struct sleeper *s, int (*fn)(void))
+{
+	s->fn = fn;
+	s->done = false;
+	writer->sleeps = 0;
+	if (pthread_create(&s->thread, NULL, sleeper_thread, s)) {
+		perror("unit: pthread_create");
+		exit(2);
+	}
+}
+
+/* Until it has gone to sleep for the @n-th time; false if it did not need to. */
+static bool sleeper_sleeps(struct sleeper *s, int n)
+{
+	while (!smp_load_acquire(&s->done)) {
+		if (READ_ONCE(writer->sleeps) >= n)
+			return true;
+		sched_yield();
+	}
+	return false;
+}
+
+static int sleeper_end(struct sleeper *s)
+{
+	pthread_join(s->thread, NULL);
+	return s->ret;
+}
+
+static int lock_one(void)
+{
+	mmap_write_lock_narrow(&mm);
+	vma_start_write(one);
+	return 0;
+}
+
+static int lock_one_killable(void)
+{
+	mmap_write_lock_narrow(&mm);
+	return vma_start_write_killable(one);
+}
+
+static int lock_all(void)
+{
+	mmap_write_lock(&mm);
+	return 0;
+}
+
+static int lock_all_killable(void)
+{
+	return mmap_write_lock_killable(&mm);
+}
+
+static int detach_one(void)
+{
+	mmap_write_lock_narrow(&mm);
+	one->vma_lock.vm_lock_seq = mm.vma_lock.mm_lock_seq;
+	vma_mark_detached(one);
+	return 0;
+}
+
+/* --- the tests */
+static void test_new(void)
+{
+	struct vm_area_struct *vma = vm_area_alloc(&mm, 0, PAGE_SIZE);
+
+	EXPECT(vma_lock_refs(vma) == (VMA_LOCK_NEW | VMA_LOCK_DETACHED));
+	EXPECT(!vma_is_attached(vma));
+	vma_assert_detached(vma);
+	EXPECT(!readable(vma));
+	EXPECT(vma_lock_refs(vma) == (VMA_LOCK_NEW | VMA_LOCK_DETACHED));
+	EXPECT(vma_lock_free_now(vma));
+	vm_area_free(vma);
+}
+
+static void test_attach(void)
+{
+	struct vm_area_struct *vma = vm_area_alloc(&mm, 0, PAGE_SIZE);
+
+	mmap_write_lock_narrow(&mm);
+	vma_mark_attached(vma);
+	EXPECT(vma_lock_refs(vma) == 0);
+	vma_assert_attached(vma);
+	vma_assert_write_locked(vma);
+	EXPECT(!readable(vma));
+	vma_mark_attached(vma);
+	EXPECT(vma_lock_refs(vma) == 0);
+	mmap_write_unlock(&mm);
+	EXPECT(readable(vma));
+	mmap_write_lock_narrow(&mm);
+	vma_mark_attached(vma);		/* stored again: not locked by that */
+	EXPECT(readable(vma));
+	mmap_write_unlock(&mm);
+	free(vma);
+}
+
+static void test_readers(void)
+{
+	EXPECT(!mm.vma_lock.used);
+	for (int i = 1; i <= 3; i++) {
+		EXPECT(read_lock(one));
+		EXPECT(vma_lock_refs(one) == (unsigned int)i);
+	}
+	EXPECT(mm.vma_lock.used);
+	vma_assert_locked(one);
+	EXPECT(vma_lock_refs(two) == 0);
+	for (int i = 2; i >= 0; i--) {
+		read_unlock(one);
+		EXPECT(vma_lock_refs(one) == (unsigned int)i);
+	}
+}
+
+static void test_wide(void)
+{
+	struct state before;
+	int validated = shim_validated;
+
+	EXPECT(readable(one));
+	mmap_write_lock(&mm);
+	before = state();
+	EXPECT(!readable(one) && !readable(two));
+	vma_start_write(one);
+	EXPECT(!vma_start_write_killable(one));
+	EXPECT(vma_try_start_write(one));
+	vma_start_write_all(&mm);
+	EXPECT(same(before));
+	vma_assert_write_locked(two);
+	vma_assert_no_faults(two);
+	mmap_write_unlock(&mm);
+	EXPECT(mm.vma_lock.mm_lock_seq == (before.mm_seq & ~VMA_SEQ_MASK) + VMA_SEQ_STEP);
+	EXPECT(readable(one) && readable(two));
+	EXPECT(shim_validated == validated + 1);
+}
+
+static void test_narrow(void)
+{
+	struct state before;
+
+	mmap_write_lock_narrow(&mm);
+	EXPECT(readable(one) && readable(two));
+	vma_start_write(one);
+	before = state();
+	vma_assert_write_locked(one);
+	vma_assert_locked(one);
+	EXPECT(!readable(one));
+	EXPECT(readable(two));
+	vma_start_write(one);
+	EXPECT(!vma_start_write_killable(one));
+	EXPECT(vma_try_start_write(one));
+	EXPECT(same(before));
+	mmap_write_unlock(&mm);
+	EXPECT(readable(one));
+}
+
+static void test_narrow_to_wide(void)
+{
+	mmap_write_lock_narrow(&mm);
+	vma_start_write(one);
+	vma_start_write_all(&mm);
+	EXPECT(!readable(one) && !readable(two));
+	mmap_write_unlock(&mm);
+	EXPECT(readable(one) && readable(two));
+}
+
+static void test_downgrade(void)
+{
+	EXPECT(readable(one));
+	mmap_write_lock(&mm);
+	mmap_write_downgrade(&mm);
+	EXPECT(readable(one) && readable(two));
+	EXPECT(!mmap_write_trylock(&mm));
+	mmap_read_unlock(&mm);
+	mmap_write_lock_narrow(&mm);
+	vma_start_write(one);
+	mmap_write_downgrade(&mm);
+	EXPECT(readable(one));
+	mmap_read_unlock(&mm);
+}
+
+static void test_try_one(void)
+{
+	struct state before;
+
+	EXPECT(read_lock(one));
+	mmap_write_lock_narrow(&mm);
+	before = state();
+	EXPECT(!vma_try_start_write(one));
+	EXPECT(same(before));
+	EXPECT(readable(one));
+	EXPECT(vma_try_start_write(two));
+	EXPECT(!readable(two));
+	read_unlock(one);
+	EXPECT(vma_try_start_write(one));
+	EXPECT(!readable(one));
+	mmap_write_unlock(&mm);
+}
+
+static void test_try_all(void)
+{
+	struct state before;
+
+	EXPECT(mmap_write_trylock(&mm));	/* never used: not even a look */
+	mmap_write_unlock(&mm);
+	EXPECT(read_lock(two));
+	mmap_write_lock_narrow(&mm);
+	vma_start_write(one);
+	before = state();
+	EXPECT(!vma_try_start_write_all(&mm));
+	EXPECT(same(before));
+	EXPECT(!readable(one) && readable(two));
+	mmap_write_unlock(&mm);
+	EXPECT(!mmap_write_trylock(&mm));
+	EXPECT(!(mm.vma_lock.mm_lock_seq & VMA_SEQ_MASK));
+	EXPECT(readable(one));
+	read_unlock(two);
+	EXPECT(mmap_write_trylock(&mm));
+	EXPECT(!readable(one) && !readable(two));
+	mmap_write_unlock(&mm);
+}
+
+/* The one user of the mm may be the one who tries: it is looked for. */
+static void test_try_all_by_a_reader(void)
+{
+	atomic_set(&mm.mm_users, 1);
+	EXPECT(read_lock(two));
+	EXPECT(!mmap_write_trylock(&mm));
+	read_unlock(two);
+}
+
+/* Each of three readers wakes the writer; only the last one's wake-up is it. */
+static void drain(int (*fn)(void), bool wide)
+{
+	struct sleeper s;
+
+	for (int i = 0; i < 3; i++)
+		EXPECT(read_lock(one));
+	sleeper_start(&s, fn);
+	for (int i = 1; i <= 3; i++) {
+		EXPECT(sleeper_sleeps(&s, i));
+		EXPECT(vma_lock_refs(one) == (VMA_LOCK_WAITED | (4U - i)));
+		EXPECT(readable(two) == !wide);
+		read_unlock(one);
+	}
+	EXPECT(sleeper_end(&s) == 0);
+	EXPECT(writer->sleeps == 3);
+	EXPECT(vma_lock_refs(one) == 0);
+	EXPECT(!mm.vma_lock.writer.task);
+	EXPECT(!readable(one));
+	current = writer;
+	mmap_write_unlock(&mm);
+	EXPECT(readable(one));
+}
+static void test_drain_one(void) { drain(lock_one, false); }
+static void test_drain_all(void) { drain(lock_all, true); }
+
+static void test_late_reader(void)
+{
+	struct sleeper s;
+
+	EXPECT(read_lock(one));
+	sleeper_start(&s, lock_one);
+	EXPECT(sleeper_sleeps(&s, 1));
+	/* One that passed the glance before: sees WAITED, leaves, wakes. */
+	one->vma_lock.vm_lock_seq = 0;
+	EXPECT(!read_lock(one));
+	EXPECT(sleeper_sleeps(&s, 2));
+	EXPECT(vma_lock_refs(one) == (VMA_LOCK_WAITED | 1));
+	one->vma_lock.vm_lock_seq = mm.vma_lock.mm_lock_seq;
+	read_unlock(one);
+	sleeper_end(&s);
+	current = writer;
+	mmap_write_unlock(&mm);
+	EXPECT(readable(one));
+}
+
+static void test_woken_for_nothing(void)
+{
+	struct sleeper s;
+
+	__vma_wake_writer(&mm);		/* nobody there */
+	EXPECT(read_lock(one));
+	sleeper_start(&s, lock_one);
+	EXPECT(sleeper_sleeps(&s, 1));
+	__vma_wake_writer(&mm);
+	EXPECT(sleeper_sleeps(&s, 2));
+	task_kill(writer);		/* it is not killable */
+	read_unlock(one);
+	EXPECT(sleeper_end(&s) == 0);
+	current = writer;
+	mmap_write_unlock(&mm);
+}
+
+static void test_killed_one(void)
+{
+	struct state before;
+	struct sleeper s;
+
+	EXPECT(read_lock(one));
+	/* Killed before it sleeps */
+	writer->killed = true;
+	current = writer;
+	mmap_write_lock_narrow(&mm);
+	before = state();
+	EXPECT(vma_start_write_killable(one) == -EINTR);
+	EXPECT(same(before));
+	EXPECT(vma_start_write_killable(two) == 0);	/* needs no sleep */
+	EXPECT(!readable(two));
+	EXPECT(readable(one));
+	mmap_write_unlock(&mm);
+	EXPECT(readable(two));
+
+	/* And while it does */
+	writer->killed = false;
+	before = state();
+	sleeper_start(&s, lock_one_killable);
+	EXPECT(sleeper_sleeps(&s, 1));
+	task_kill(writer);
+	EXPECT(sleeper_end(&s) == -EINTR);
+	before.mm_seq |= VMA_SEQ_HELD;
+	EXPECT(same(before));
+	EXPECT(!mm.vma_lock.writer.task);
+	EXPECT(readable(one));
+	mmap_write_unlock(&mm);
+	read_unlock(one);
+}
+
+static void test_killed_all(void)
+{
+	struct state before;
+	struct sleeper s;
+
+	EXPECT(read_lock(two));
+	before = state();
+	sleeper_start(&s, lock_all_killable);
+	EXPECT(sleeper_sleeps(&s, 1));
+	EXPECT(!readable(one));
+	task_kill(writer);
+	EXPECT(sleeper_end(&s) == -EINTR);
+	before.mm_seq += VMA_SEQ_STEP;
+	EXPECT(same(before));
+	EXPECT(readable(one) && readable(two));
+
+	/* A narrow hold that is to become wide keeps what it had. */
+	current = writer;
+	writer->killed = true;
+	mmap_write_lock_narrow(&mm);
+	EXPECT(vma_start_write_killable(one) == 0);
+	before = state();
+	EXPECT(vma_start_write_all_killable(&mm) == -EINTR);
+	EXPECT(same(before));
+	EXPECT(!readable(one) && readable(two));
+	vma_assert_write_locked(one);
+	mmap_write_unlock(&mm);
+	read_unlock(two);
+	EXPECT(mmap_write_lock_killable(&mm) == 0);	/* needs no sleep */
+	mmap_write_unlock(&mm);
+}
+
+/* A failed wait leaves the number of an earlier hold, not zero. */
+static void test_old_number(void)
+{
+	u64 old;
+
+	current = writer;
+	mmap_write_lock_narrow(&mm);
+	vma_start_write(one);
+	mmap_write_unlock(&mm);
+	old = one->vma_lock.vm_lock_seq;
+	EXPECT(old);
+	EXPECT(read_lock(one));
+	mmap_write_lock_narrow(&mm);
+	EXPECT(!vma_try_start_write(one));
+	EXPECT(one->vma_lock.vm_lock_seq == old);
+	writer->killed = true;
+	EXPECT(vma_start_write_killable(one) == -EINTR);
+	EXPECT(one->vma_lock.vm_lock_seq == old);
+	mmap_write_unlock(&mm);
+	read_unlock(one);
+}
+
+static void test_detach(void)
+{
+	mmap_write_lock_narrow(&mm);
+	vma_start_write(one);
+	vma_mark_detached(one);
+	EXPECT(vma_lock_refs(one) == VMA_LOCK_DETACHED);
+	EXPECT(!vma_is_attached(one));
+	vma_assert_detached(one);
+	mmap_write_downgrade(&mm);
+	EXPECT(!readable(one));
+	EXPECT(vma_lock_refs(one) == VMA_LOCK_DETACHED);
+	EXPECT(readable(two));
+	mmap_read_unlock(&mm);
+}
+
+/* A reader that is published, and about to see the write lock, is waited for. */
+static void test_detach_drains(void)
+{
+	struct sleeper s;
+
+	EXPECT(read_lock(one));
+	sleeper_start(&s, detach_one);
+	EXPECT(sleeper_sleeps(&s, 1));
+	EXPECT(vma_lock_refs(one) == (VMA_LOCK_DETACHED | VMA_LOCK_WAITED | 1));
+	read_unlock(one);
+	sleeper_end(&s);
+	EXPECT(vma_lock_refs(one) == VMA_LOCK_DETACHED);
+	current = writer;
+	mmap_write_unlock(&mm);
+	EXPECT(!readable(one));
+}
+
+static void test_unmark_detached(void)
+{
+	struct maple_tree side = { { NULL } };
+
+	mmap_write_lock(&mm);
+	vma_mark_detached(one);
+	vma_mark_detached(two);
+	mt_store(&side, one->vm_start, one->vm_end, one);
+	mt_store(&side, two->vm_start, two->vm_end, two);
+	vma_unmark_detached_all(&side);
+	EXPECT(vma_is_attached(one) && vma_is_attached(two));
+	EXPECT(!readable(one));
+	mmap_write_unlock(&mm);
+	EXPECT(readable(one) && readable(two));
+}
+
+static void test_free_now(void)
+{
+	struct mm_struct other;
+
+	mm_init(&other, 1);
+	EXPECT_WARNING(EXPECT(!vma_lock_free_now(one)));	/* attached, users */
+	mmap_write_lock(&mm);
+	vma_mark_detached(one);
+	EXPECT(!vma_lock_free_now(one));
+	atomic_set(&mm.mm_users, 1);
+	EXPECT(vma_lock_free_now(one));
+	current->flags = PF_KTHREAD;
+	EXPECT(!vma_lock_free_now(one));
+	atomic_set(&mm.mm_users, 0);
+	EXPECT(vma_lock_free_now(one));
+	atomic_set(&mm.mm_users, 1);
+	current->flags = 0;
+	current->mm = &other;
+	EXPECT(!vma_lock_free_now(one));
+	current->mm = &mm;
+	mmap_write_unlock(&mm);
+}
+
+/* With a reader that never leaves, who looks and who does not? */
+static void test_no_others(void)
+{
+	struct mm_struct other;
+
+	mm_init(&other, 1);
+	current = writer;
+	EXPECT(readable(one));
+	atomic_set(&one->vma_lock.refs, 1);
+	writer->killed = true;
+	atomic_set(&mm.mm_users, 2);
+	EXPECT(mmap_write_lock_killable(&mm) == -EINTR);
+	atomic_set(&mm.mm_users, 1);
+	EXPECT(mmap_write_lock_killable(&mm) == 0);
+	mmap_write_unlock(&mm);
+	writer->flags = PF_KTHREAD;
+	EXPECT(mmap_write_lock_killable(&mm) == -EINTR);
+	writer->flags = 0;
+	writer->mm = &other;
+	EXPECT(mmap_write_lock_killable(&mm) == -EINTR);
+	atomic_set(&mm.mm_users, 0);
+	EXPECT(mmap_write_lock_killable(&mm) == 0);
+	mmap_write_unlock(&mm);
+	atomic_set(&mm.mm_users, 2);
+	mm.vma_lock.used = false;
+	EXPECT(mmap_write_lock_killable(&mm) == 0);
+	mmap_write_unlock(&mm);
+	atomic_set(&one->vma_lock.refs, 0);
+}
+
+/* Each power of two that an int or a long could trip over, and the last hold */
+static void test_seq(void)
+{
+	static const u64 near[] = { 1ULL << 31, 1ULL << 32, 1ULL << 63,
+				    ~VMA_SEQ_MASK - VMA_SEQ_STEP };
+
+	for (unsigned int i = 0; i < sizeof(near) / sizeof(near[0]); i++) {
+		mm.vma_lock.mm_lock_seq = near[i] - 2 * VMA_SEQ_STEP;
+		for (int hold = 0; hold < (i == 3 ? 3 : 5); hold++) {
+			EXPECT(readable(one) && readable(two));
+			mmap_write_lock_narrow(&mm);
+			vma_start_write(one);
+			EXPECT(one->vma_lock.vm_lock_seq == mm.vma_lock.mm_lock_seq);
+			EXPECT(!readable(one) && readable(two));
+			vma_start_write_all(&mm);
+			EXPECT(!readable(two));
+			mmap_write_unlock(&mm);
+		}
+	}
+	EXPECT(readable(one) && readable(two));
+}
+
+static void test_write_locked_at(void)
+{
+	static const struct {
+		u64 vm, mm;
+		bool locked;
+	} cases[] = {
+		{ 0, VMA_SEQ_STEP, false },
+		{ 0, VMA_SEQ_STEP | VMA_SEQ_HELD, false },
+		{ 0, VMA_SEQ_STEP | VMA_SEQ_HELD | VMA_SEQ_WIDE, true },
+		{ 5, 5, true },		/* locked in this hold */
+		{ 5, 8, false },	/* in the one before */
+		{ 5, 9, false },
+		{ 9, 5, true },		/* new vm_lock_seq beside an old mm_lock_seq */
+		{ 13, 4, true },
+		{ ~0ULL - 2, ~0ULL - 2, true },
+		{ 1, ~0ULL - 2, false },
+	};
+
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		one->vma_lock.vm_lock_seq = cases[i].vm;
+		EXPECT(vma_write_locked_at(one, cases[i].mm) == cases[i].locked);
+	}
+}
+
+/* --- lookups */
+static struct vm_area_struct *lookup(unsigned long address)
+{
+	struct task_struct *task = current;
+	struct vm_area_struct *vma;
+
+	memset(vm_event, 0, sizeof(vm_event));
+	current = reader;
+	vma = lock_vma_under_rcu(&mm, address);
+	EXPECT(!current->rcu_nesting);
+	EXPECT(current->vma_locks == !!vma);
+	current = task;
+	return vma;
+}
+
+static bool counted(enum vma_lock_event why, bool miss)
+{
+	int sum = 0;
+
+	for (int i = 0; i < NR_VMA_LOCK_EVENTS; i++)
+		sum += vm_event[i];
+	return vm_event[why] == 1 && vm_event[VMA_LOCK_ABORT] == 1 &&
+		vm_event[VMA_LOCK_MISS] == miss && sum == 2 + miss;
+}
+
+static void test_lookup(void)
+{
+	static const unsigned long addresses[] = { 0x1000, 0x1fff, 0x2fff };
+
+	for (int i = 0; i < 3; i++) {
+		EXPECT(lookup(addresses[i]) == one);
+		EXPECT(!vm_event[VMA_LOCK_ABORT] && !vm_event[VMA_LOCK_MISS]);
+		EXPECT(vma_lock_refs(one) == 1);
+		read_unlock(one);
+	}
+	EXPECT(!lookup(0x3000));
+	EXPECT(counted(VMA_LOCK_FALLBACK_NO_VMA, false));
+	EXPECT(!lookup(ULONG_MAX));
+	EXPECT(counted(VMA_LOCK_FALLBACK_NO_VMA, false));
+}
+
+static void test_lookup_write_locked(void)
+{
+	mmap_write_lock_narrow(&mm);
+	vma_start_write(one);
+	EXPECT(!lookup(0x1000));
+	EXPECT(counted(VMA_LOCK_FALLBACK_WRITE_LOCKED, false));
+	EXPECT(vma_lock_refs(one) == 0);
+	EXPECT(lookup(0x4000) == two);
+	read_unlock(two);
+	mmap_write_unlock(&mm);
+}
+
+static void test_lookup_detached(void)
+{
+	mmap_write_lock_narrow(&mm);
+	vma_start_write(one);
+	vma_mark_detached(one);
+	mmap_write_unlock(&mm);
+	EXPECT(!lookup(0x1000));	/* is in the tree still */
+	EXPECT(counted(VMA_LOCK_FALLBACK_DETACHED, true));
+	EXPECT(vma_lock_refs(one) == VMA_LOCK_DETACHED);
+}
+
+/* Windows of a lookup: 1 found, 2 glanced, 3 published, 4 rechecked */
+static void shrink_one(void)
+{
+	lock_one();
+	one->vm_end -= PAGE_SIZE;
+	mmap_write_unlock(&mm);
+}
+
+static void move_one_up(void)
+{
+	lock_one();
+	one->vm_start += PAGE_SIZE;
+	mmap_write_unlock(&mm);
+}
+
+static void test_lookup_moved(void)
+{
+	in_nth_window(1, shrink_one);
+	EXPECT(!lookup(0x2000));
+	EXPECT(counted(VMA_LOCK_FALLBACK_MOVED, true));
+	EXPECT(vma_lock_refs(one) == 0);
+	in_nth_window(2, move_one_up);
+	EXPECT(!lookup(0x1fff));
+	EXPECT(counted(VMA_LOCK_FALLBACK_MOVED, true));
+	EXPECT(vma_lock_refs(one) == 0);
+}
+
+static void hold_one(void)
+{
+	lock_one();
+}
+
+static void hold_all(void)
+{
+	lock_all();
+}
+
+/* The glance saw no writer; the recheck does. */
+static void test_writer_after_glance(void)
+{
+	static void (*const fn[])(void) = { hold_one, hold_all };
+
+	for (int i = 0; i < 2; i++) {
+		in_nth_window(2, fn[i]);
+		EXPECT(!lookup(0x1000));
+		EXPECT(counted(VMA_LOCK_FALLBACK_WRITE_LOCKED, false));
+		EXPECT(vma_lock_refs(one) == 0);
+		current = writer;
+		mmap_write_unlock(&mm);
+	}
+}
+
+static void detach_whole(void)
+{
+	detach_one();
+	mmap_write_unlock(&mm);
+}
+
+/* It is gone by then, and the lock with which it went, too. */
+static void test_detach_after_glance(void)
+{
+	in_nth_window(2, detach_whole);
+	EXPECT(!lookup(0x1000));
+	EXPECT(counted(VMA_LOCK_FALLBACK_DETACHED, true));
+	EXPECT(vma_lock_refs(one) == VMA_LOCK_DETACHED);
+}
+
+static void try_both_forms(void)
+{
+	mmap_write_lock_narrow(&mm);
+	EXPECT(!vma_try_start_write(one));
+	mmap_write_unlock(&mm);
+	EXPECT(!mmap_write_trylock(&mm));
+}
+
+/* From its publication on the reader is seen, and stays. */
+static void test_writer_after_publication(void)
+{
+	for (int window = 3; window <= 4; window++) {
+		in_nth_window(window, try_both_forms);
+		EXPECT(lookup(0x1000) == one);
+		EXPECT(!in_window);
+		read_unlock(one);
+	}
+}
+
+static void set_one(void)
+{
+	EXPECT(one->vma_lock.vm_lock_seq == mm.vma_lock.mm_lock_seq);
+	EXPECT(!readable(one));
+}
+
+/* The number is there before a writer looks for readers, in windows 1 and 2. */
+static void test_number_before_look(void)
+{
+	current = writer;
+	for (int window = 1; window <= 2; window++) {
+		mmap_write_lock_narrow(&mm);
+		in_nth_window(window, set_one);
+		vma_start_write(one);
+		EXPECT(!in_window);
+		mmap_write_unlock(&mm);
+	}
+}
+
+/* --- others */
+static void test_mmap_file(void)
+{
+	static const struct address_space_operations cached = { .read_folio = true };
+	static const struct address_space_operations none;
+	static const struct {
+		const struct address_space_operations *aops;
+		mode_t mode;
+		bool shmem, hugepages, wide;
+	} cases[] = {
+		{ &cached,   S_IFREG, false, false, false },
+		{ &cached,   S_IFBLK, false, false, true },
+		{ &none,     S_IFREG, false, false, true },
+		{ &ram_aops, S_IFREG, false, false, true },
+		{ &none,     S_IFREG, true,  false, false },
+		{ &none,     S_IFREG, false, true,  false },
+		{ &none,     S_IFCHR, false, false, true },
+	};
+
+	current = writer;
+	EXPECT(read_lock(one));
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct address_space mapping = { cases[i].aops, cases[i].shmem };
+		struct inode inode = { cases[i].mode, &mapping };
+		struct dentry dentry = { &inode };
+		struct file file = { { &dentry }, cases[i].hugepages };
+
+		mmap_write_lock_narrow(&mm);
+		writer->killed = true;
+		EXPECT(vma_start_write_mmap_file(&mm, &file) ==
+		       (cases[i].wide ? -EINTR : 0));
+		read_unlock(one);
+		EXPECT(vma_start_write_mmap_file(&mm, &file) == 0);
+		EXPECT(readable(one) == !cases[i].wide);
+		mmap_write_unlock(&mm);
+		EXPECT(read_lock(one));
+	}
+	read_unlock(one);
+}
+
+static void test_asserts(void)
+{
+	struct vm_area_struct *vma = vm_area_alloc(&mm, 0, PAGE_SIZE);
+
+	EXPECT_WARNING(vma_assert_attached(vma));
+	EXPECT_WARNING(vma_assert_detached(one));
+	EXPECT_WARNING(vma_assert_locked(one));
+	EXPECT_WARNING(vma_assert_no_faults(one));
+	EXPECT_WARNING(vma_assert_write_locked(one));	/* nor is mmap_lock */
+	mmap_write_lock_narrow(&mm);
+	EXPECT_WARNING(vma_assert_write_locked(one));
+	EXPECT_WARNING(vma_assert_locked(one));
+	EXPECT_WARNING(vma_mark_detached(one));
+	EXPECT_WARNING(vma_start_write_none(&mm));
+	mmap_write_unlock(&mm);
+	one->vma_lock.vm_lock_seq = 0;
+	EXPECT_WARNING(vma_start_write(one));		/* mmap_lock not held */
+	down_write(&mm.mmap_lock);
+	EXPECT_WARNING(vma_end_write_all(&mm));
+	up_write(&mm.mmap_lock);
+	vma_assert_no_faults(vma);
+	atomic_set(&mm.mm_users, 0);
+	two->vma_lock.vm_lock_seq = 0;
+	vma_assert_no_faults(two);
+	vm_area_free(vma);
+}
+
+/* Who holds a VMA may neither wait for readers nor for mmap_lock. */
+static void test_lock_order(void)
+{
+	current = reader;
+	EXPECT(read_lock(two));
+	EXPECT_WARNING(mmap_write_lock_narrow(&mm));
+	EXPECT_WARNING(vma_start_write(one));
+	reader->killed = true;
+	EXPECT_WARNING(EXPECT(vma_start_write_all_killable(&mm) == -EINTR));
+	mmap_write_unlock(&mm);
+	read_unlock(two);
+}
+
+static const struct {
+	const char *name;
+	void (*fn)(void);
+} tests[] = {
+	{ "a new VMA is nobody's, and freed at once", test_new },
+	{ "a VMA enters the tree write-locked", test_attach },
+	{ "several readers of one VMA", test_readers },
+	{ "wide: every VMA, until mmap_lock is released", test_wide },
+	{ "narrow: one VMA", test_narrow },
+	{ "a narrow hold becomes wide", test_narrow_to_wide },
+	{ "a downgrade lets readers back", test_downgrade },
+	{ "try one: fails with a reader, and restores", test_try_one },
+	{ "try all: fails with a reader, and restores", test_try_all },
+	{ "try all: by the only user, a reader", test_try_all_by_a_reader },
+	{ "a writer of one VMA is woken by the last reader", test_drain_one },
+	{ "a writer of all is woken by the last reader", test_drain_all },
+	{ "a reader that comes while a writer waits leaves", test_late_reader },
+	{ "a writer that is woken for nothing waits on", test_woken_for_nothing },
+	{ "killed while waiting for one", test_killed_one },
+	{ "killed while waiting for all", test_killed_all },
+	{ "a failed wait puts the old number back", test_old_number },
+	{ "detached: no reader gets in any more", test_detach },
+	{ "detaching waits for who is on the way out", test_detach_drains },
+	{ "detached, and back", test_unmark_detached },
+	{ "when a VMA may be freed at once", test_free_now },
+	{ "when readers need not be looked for", test_no_others },
+	{ "numbers at 2^31, 2^32, 2^63 and the end", test_seq },
+	{ "write-locked, for numbers of any age", test_write_locked_at },
+	{ "lookup: finds and locks, or nothing there", test_lookup },
+	{ "lookup: write-locked", test_lookup_write_locked },
+	{ "lookup: detached", test_lookup_detached },
+	{ "lookup: moved meanwhile", test_lookup_moved },
+	{ "lookup: a writer comes after the glance", test_writer_after_glance },
+	{ "lookup: detached after the glance", test_detach_after_glance },
+	{ "lookup: a writer comes after the publication", test_writer_after_publication },
+	{ "the number is set before readers are looked for", test_number_before_look },
+	{ "which files' ->mmap() gets the wide form", test_mmap_file },
+	{ "the assertions warn", test_asserts },
+	{ "a reader that waits is reported", test_lock_order },
+};
+#define NR_TESTS ((int)(sizeof(tests) / sizeof(tests[0])))
+
+int main(int argc, char **argv)
+{
+	int nr_failed = 0;
+
+	if (argc > 1) {
+		fprintf(stderr, "usage: unit [-h]\nUnit tests of mm/vma_lock.c, as TAP.\n");
+		return strcmp(argv[1], "-h") ? 2 : 0;
+	}
+	setlinebuf(stdout);
+	shim_watchdog(3);
+	shim_delay = count_windows;
+	reader = task_new(&mm);
+	writer = task_new(&mm);
+	printf("TAP version 13\n1..%d\n", NR_TESTS);
+	for (int i = 0; i < NR_TESTS; i++) {
+		failed = false;
+		shim_warned = 0;
+		mm_init(&mm, 2);
+		memset(reader, 0, sizeof(*reader));
+		memset(writer, 0, sizeof(*writer));
+		current = writer;
+		reader->mm = writer->mm = &mm;
+		one = mapped(1, 2);
+		two = mapped(4, 4);
+		mm.vma_lock.used = false;
+
+		tests[i].fn();
+
+		EXPECT(!in_window);
+		EXPECT(!shim_warned);
+		EXPECT(!mm.mmap_lock.owner && !mm.mmap_lock.readers);
+		EXPECT(!(mm.vma_lock.mm_lock_seq & VMA_SEQ_MASK));
+		EXPECT(!(vma_lock_refs(one) & ~VMA_LOCK_DETACHED));
+		EXPECT(!reader->vma_locks && !writer->vma_locks);
+		in_window = NULL;
+		free(one);
+		free(two);
+		nr_failed += failed;
+		printf("%s %d unit: %s\n", failed ? "not ok" : "ok", i + 1, tests[i].name);
+	}
+	return nr_failed != 0;
+}
