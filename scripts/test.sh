@@ -10,6 +10,8 @@ usage: scripts/test.sh [-h] [PATTERN]     (make test [ONLY=PATTERN] [FULL=1])
 
 Runs the tests whose name matches PATTERN (a shell pattern; all by default):
   host:model       the lock's protocol under the C++11 memory model
+  host:*           mm/vma_lock.c in user space: unit tests, which run every
+                   line; stress, under TSan and ASan, too; mutants
   tree:*           make tree, refresh, series and apply
   vm:*             ./vm: output, exit status, base, the boot switch
   x86_64:pervma:*  kselftests in the guest, on the kernel with the series
@@ -86,13 +88,18 @@ mkdir -p "$BUILD/bench" "$BUILD/results"
 "$TOP/scripts/tree.sh"
 
 # --- host
-if wanted host:model; then
-	say "host: model"
-	make -s -C "$TOP/tools/testing/vma_lock" OUTPUT="$BUILD/" "$BUILD/model"
+for part in model unit coverage stress stress-tsan stress-asan mutants; do
+	wanted host:$part || continue
+	say "host: $part"
 	status=0
-	"$BUILD/model" > "$BUILD/results/model.tap" || status=$?
-	tap host:model "$BUILD/results/model.tap" $status
-fi
+	make -s -C "$TOP/tools/testing/vma_lock" OUTPUT="$BUILD/host/" check-$part \
+		> "$BUILD/results/$part.tap" 2> "$BUILD/test.err" || status=$?
+	tap host:$part "$BUILD/results/$part.tap" $status
+	[ $status -ne 0 ] || continue
+	# A sanitizer may have its say at the very end.
+	grep -q '^not ok' "$BUILD/results/$part.tap" || fail "host:$part" "status $status"
+	sed 's/^/     | /' "$BUILD/test.err" | tail -20
+done
 
 # --- tree
 # The part of a kernel tree that the series touches, at commit $1, in $2

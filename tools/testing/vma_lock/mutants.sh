@@ -20,7 +20,7 @@ die()
 	exit 2
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }
-[ $# -ge 1 ] && [ $# -le 2 ] || { usage >&2; exit 2; }
+[[ $# == [12] ]] || { usage >&2; exit 2; }
 dir=${1%/}/mutant only=${2:-*}
 top=../../..
 
@@ -47,8 +47,17 @@ for line in "${selected[@]}"; do
 	rm -f "$dir/$prog"
 	make -s OUTPUT="$dir/" CORE="$dir/core" "$dir/$prog" > "$dir/log" 2>&1 ||
 		die "$name does not build: $(grep -m1 error "$dir/log")"
-	status=0
-	make -s OUTPUT="$dir/" CORE="$dir/core" "check-$prog" > "$dir/log" 2>&1 || status=$?
+	if [[ $name == no-barrier-* && $(nproc) == 1 ]]; then
+		echo "ok $n mutant: $name # SKIP one CPU shows itself what it stores"
+		continue
+	fi
+	# What needs two threads to meet gets three runs for it.
+	for _ in 1 2 3; do
+		status=0
+		make -s OUTPUT="$dir/" CORE="$dir/core" "check-$prog" > "$dir/log" 2>&1 ||
+			status=$?
+		[ $status -eq 0 ] || break
+	done
 	why=$(grep -m1 -E '^# (line|warning|stress|a thread)|^SUMMARY' "$dir/log") || why="see $dir/log"
 	if [ $status -ne 0 ]; then
 		echo "ok $n mutant: $name: killed by $prog: ${why#\# }"

@@ -30,19 +30,32 @@ void shim_warn_is_fatal(void)
 	warn_is_fatal = true;
 }
 
-static void hangs(int sig)
+static void on_alarm(int sig)
 {
 	static const char line[] = "# a thread hangs\n";
 
-	(void)sig;
 	_exit(write(STDERR_FILENO, line, sizeof(line) - 1) < 0 ? 2 : 1);
 }
 
 /* A wake-up that is lost ends the program here. */
 void shim_watchdog(int seconds)
 {
-	signal(SIGALRM, hangs);
+	signal(SIGALRM, on_alarm);
 	alarm(seconds);
+}
+
+/* The one argument that a program takes, or @number */
+int shim_number(int argc, char **argv, int number, const char *usage)
+{
+	bool help = argc == 2 && !strcmp(argv[1], "-h");
+
+	if (argc == 2)
+		number = atoi(argv[1]);
+	if (argc > 2 || number <= 0) {
+		fputs(usage, help ? stdout : stderr);
+		exit(help ? 0 : 2);
+	}
+	return number;
 }
 
 int vm_event[NR_VMA_LOCK_EVENTS];
@@ -105,7 +118,7 @@ int rcuwait_wake_up(struct rcuwait *w)
 	struct task_struct *task;
 
 	smp_mb();	/* Pairs with set_current_state(). */
-	task = smp_load_acquire(&w->task);
+	task = smp_load_acquire(&w->task);	/* task_new() was before */
 	return task ? wake_up_process(task) : 0;
 }
 
@@ -121,15 +134,17 @@ void rcu_read_lock(void)
 void rcu_read_unlock(void)
 {
 	if (!--current->rcu_nesting)
-		smp_store_release(&current->rcu, current->rcu + 1);
+		smp_store_release(&current->rcu, current->rcu + 1); /* to synchronize_rcu() */
 }
 
 void synchronize_rcu(void)
 {
 	smp_mb();	/* Who is not seen below sees what was unlinked above. */
 	for (int i = 0; i < MAX_TASKS; i++) {
+		/* Acquire: what the reader did was before. */
 		unsigned long rcu = smp_load_acquire(&tasks[i].rcu);
 
+		/* The same. */
 		while ((rcu & 1) && smp_load_acquire(&tasks[i].rcu) == rcu)
 			sched_yield();
 	}
@@ -196,6 +211,7 @@ struct vm_area_struct *mas_walk(struct ma_state *mas)
 {
 	unsigned long page = mas->index >> PAGE_SHIFT;
 
+	/* What the VMA was before it was stored */
 	return page < NR_PAGES ? smp_load_acquire(&mas->tree->slot[page]) : NULL;
 }
 
@@ -203,7 +219,6 @@ struct vm_area_struct *mas_find(struct ma_state *mas, unsigned long max)
 {
 	struct vm_area_struct *vma;
 
-	(void)max;
 	for (; mas->index >> PAGE_SHIFT < NR_PAGES; mas->index += PAGE_SIZE) {
 		vma = mas_walk(mas);
 		if (!vma)
@@ -218,7 +233,7 @@ void mt_store(struct maple_tree *tree, unsigned long start, unsigned long end,
 	      struct vm_area_struct *vma)
 {
 	for (unsigned long page = start >> PAGE_SHIFT; page < end >> PAGE_SHIFT; page++)
-		smp_store_release(&tree->slot[page], vma);
+		smp_store_release(&tree->slot[page], vma);	/* to mas_walk() */
 }
 
 /* --- VMAs */
@@ -234,7 +249,6 @@ void vma_lock_delay(void)
 
 void vma_lock_validate(struct mm_struct *mm, unsigned long ip)
 {
-	(void)ip;
 	lockdep_assert_held_write(&mm->mmap_lock);
 	shim_validated++;
 }

@@ -9,6 +9,7 @@
  * Atomics order what the kernel's do and no more: those that return nothing
  * order nothing, the fully ordered ones and smp_mb() order all.
  */
+#include <asm/types.h>	/* for <sys/stat.h> */
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
@@ -25,6 +26,9 @@ typedef unsigned long long u64;
 #ifndef __always_inline
 #define __always_inline		inline __attribute__((always_inline))
 #endif
+#define noinline		__attribute__((__noinline__))
+#define __aligned(n)		__attribute__((__aligned__(n)))
+#define ARRAY_SIZE(a)		((int)(sizeof(a) / sizeof((a)[0])))
 #define EXPORT_SYMBOL(s)
 #define EXPORT_SYMBOL_GPL(s)
 #define _RET_IP_		0UL
@@ -35,6 +39,7 @@ extern int shim_warned;
 bool shim_warn(const char *file, int line, const char *what);
 void shim_warn_is_fatal(void);
 void shim_watchdog(int seconds);
+int shim_number(int argc, char **argv, int number, const char *usage);
 #define WARN_ON_ONCE(c)							\
 	((void)(unlikely(c) && shim_warn(__FILE__, __LINE__, #c)))
 #define VM_WARN_ON_ONCE(c)	WARN_ON_ONCE(c)

@@ -40,7 +40,6 @@ static const struct scene {
 	{ "a reader that comes and goes, and the process", 1, 1, true, false, true },
 	{ "the process, and a borrower of its mm", 1, 1, false, true, true },
 };
-#define NR_SCENES ((int)(sizeof(scenes) / sizeof(scenes[0])))
 
 static const struct scene *scene;
 static struct mm_struct mm;
@@ -68,7 +67,7 @@ static unsigned long done[NR_OPS], gave_up[NR_OPS], reads[MAX_READERS];
 #define CHECK(c)							\
 	do {								\
 		if (!(c)) {						\
-			fprintf(stderr, "# stress.c:%d: not %s\n", __LINE__, #c); \
+			fprintf(stderr, "# %s:%d: not %s\n", __FILE__, __LINE__, #c); \
 			_exit(1);					\
 		}							\
 	} while (0)
@@ -427,18 +426,14 @@ static void run(int seconds)
 
 int main(int argc, char **argv)
 {
-	int seconds = 2;
+	int seconds = shim_number(argc, argv, 2, "usage: stress [-h] [SECONDS]\n"
+		"Readers and writers of VMAs of one mm, SECONDS (2) a scene; TAP.\n");
 
-	if (argc > 1 && (argc > 2 || (seconds = atoi(argv[1])) <= 0)) {
-		fprintf(stderr, "usage: stress [-h] [SECONDS]\n"
-			"Readers and writers of VMAs of one mm, SECONDS (2) a scene; TAP.\n");
-		return argc > 2 || strcmp(argv[1], "-h") ? 2 : 0;
-	}
 	shim_warn_is_fatal();
 	shim_delay = delay;
 	setlinebuf(stdout);
-	printf("TAP version 13\n1..%d\n", NR_SCENES);
-	for (int i = 0; i < NR_SCENES; i++) {
+	printf("TAP version 13\n1..%d\n", ARRAY_SIZE(scenes));
+	for (int i = 0; i < ARRAY_SIZE(scenes); i++) {
 		scene = &scenes[i];
 		run(seconds);
 		printf("ok %d stress: %s\n", i + 1, scene->name);

@@ -145,7 +145,7 @@ static void *sleeper_thread(void *arg)
 
 	current = writer;
 	s->ret = s->fn();
-	__atomic_store_n(&s->done, true, __ATOMIC_RELEASE);
+	WRITE_ONCE(s->done, true);
 	return NULL;
 }
 
@@ -163,7 +163,8 @@ static void sleeper_start(struct sleeper *s, int (*fn)(void))
 /* Until it has gone to sleep for the @n-th time; false if it did not need to. */
 static bool sleeper_sleeps(struct sleeper *s, int n)
 {
-	while (!smp_load_acquire(&s->done)) {
+	/* sleeper_end() joins; this only looks. */
+	while (!READ_ONCE(s->done)) {
 		if (READ_ONCE(writer->sleeps) >= n)
 			return true;
 		sched_yield();
@@ -635,7 +636,7 @@ static void test_seq(void)
 	static const u64 near[] = { 1ULL << 31, 1ULL << 32, 1ULL << 63,
 				    ~VMA_SEQ_MASK - VMA_SEQ_STEP };
 
-	for (unsigned int i = 0; i < sizeof(near) / sizeof(near[0]); i++) {
+	for (int i = 0; i < ARRAY_SIZE(near); i++) {
 		mm.vma_lock.mm_lock_seq = near[i] - 2 * VMA_SEQ_STEP;
 		for (int hold = 0; hold < (i == 3 ? 3 : 5); hold++) {
 			EXPECT(readable(one) && readable(two));
@@ -669,7 +670,7 @@ static void test_write_locked_at(void)
 		{ 1, ~0ULL - 2, false },
 	};
 
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (int i = 0; i < ARRAY_SIZE(cases); i++) {
 		one->vma_lock.vm_lock_seq = cases[i].vm;
 		EXPECT(vma_write_locked_at(one, cases[i].mm) == cases[i].locked);
 	}
@@ -865,7 +866,7 @@ static void test_mmap_file(void)
 
 	current = writer;
 	EXPECT(read_lock(one));
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (int i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct address_space mapping = { cases[i].aops, cases[i].shmem };
 		struct inode inode = { cases[i].mode, &mapping };
 		struct dentry dentry = { &inode };
@@ -964,7 +965,6 @@ static const struct {
 	{ "the assertions warn", test_asserts },
 	{ "a reader that waits is reported", test_lock_order },
 };
-#define NR_TESTS ((int)(sizeof(tests) / sizeof(tests[0])))
 
 int main(int argc, char **argv)
 {
@@ -979,8 +979,8 @@ int main(int argc, char **argv)
 	shim_delay = count_windows;
 	reader = task_new(&mm);
 	writer = task_new(&mm);
-	printf("TAP version 13\n1..%d\n", NR_TESTS);
-	for (int i = 0; i < NR_TESTS; i++) {
+	printf("TAP version 13\n1..%d\n", ARRAY_SIZE(tests));
+	for (int i = 0; i < ARRAY_SIZE(tests); i++) {
 		failed = false;
 		shim_warned = 0;
 		mm_init(&mm, 2);
