@@ -25,8 +25,8 @@
 #define MAX_WRITERS 2
 
 /*
- * The last two are close quarters, for windows of a few instructions: without
- * delays, and in all but a few pages.
+ * The first two are close quarters, for windows of a few instructions: without
+ * delays, and with two pages.
  */
 static const struct scene {
 	const char *name;
@@ -35,10 +35,10 @@ static const struct scene {
 	bool borrower;	/* The last writer is none either, and holds no reference. */
 	bool close;
 } scenes[] = {
-	{ "threads of the process", 3, 2, false, false, false },
-	{ "readers that come and go, a borrower of the mm", 3, 2, true, true, false },
 	{ "a reader that comes and goes, and the process", 1, 1, true, false, true },
 	{ "the process, and a borrower of its mm", 1, 1, false, true, true },
+	{ "threads of the process", 3, 2, false, false, false },
+	{ "readers that come and go, a borrower of the mm", 3, 2, true, true, false },
 };
 
 static const struct scene *scene;
