@@ -51,15 +51,15 @@ for line in "${selected[@]}"; do
 		echo "ok $n mutant: $name # SKIP one CPU shows itself what it stores"
 		continue
 	fi
-	# What needs two threads to meet gets three runs for it.
-	for _ in 1 2 3; do
+	# What needs two threads to meet gets three runs for it, each longer.
+	for seconds in 1 2 4; do
 		status=0
-		make -s OUTPUT="$dir/" CORE="$dir/core" "check-$prog" > "$dir/log" 2>&1 ||
-			status=$?
+		make -s OUTPUT="$dir/" CORE="$dir/core" STRESS_SECONDS=$seconds "check-$prog" \
+			> "$dir/log" 2>&1 || status=$?
 		[ $status -eq 0 ] || break
 	done
 	why=$(grep -m1 -E '^# (line|warning|stress|a thread)|^SUMMARY' "$dir/log") || why="see $dir/log"
-	if [ $status -ne 0 ]; then
+	if [ "$status" -ne 0 ]; then
 		echo "ok $n mutant: $name: killed by $prog: ${why#\# }"
 	else
 		survived=$((survived + 1))
