@@ -69,6 +69,16 @@ kbuild()
 		make -C "$src" O="$out" ARCH="$arch" CROSS_COMPILE="$cross" CC="$cc" "$@"
 }
 
+# selftest ARCH PROGRAM: into build/selftests-ARCH, unless it is current
+selftest()
+{
+	local src=$TREE/tools/testing/selftests/mm bin=$BUILD/selftests-$1
+	[ -x "$bin/$2" ] && [ "$bin/$2" -nt "$src/$2.c" ] && [ "$bin/$2" -nt "$src/vma_lock.h" ] || {
+		mkdir -p "$bin"
+		make -s -C "$src" OUTPUT="$bin" CC="$(cross_prefix "$1")gcc"
+	}
+}
+
 # base_version PACKAGE: the version that BASE names for it
 base_version()
 {

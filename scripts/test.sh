@@ -16,7 +16,7 @@ Runs the tests whose name matches PATTERN (a shell pattern; all by default):
   vm:*             ./vm: output, exit status, base, the boot switch
   x86_64:pervma:*  kselftests in the guest, on the kernel with the series
   x86_64:debug:*   the same on the kernel with lockdep and KASAN
-  x86_64:base:*    signals, which base is to deliver the same
+  x86_64:base:*    signals, which base is to deliver the same, and who waits for a fault
   arm64:*          these on arm64; base there with FULL=1
   cost:*           kernel instructions a fault, against base
 The last line is "N passed, N failed, N skipped". A skip that is not expected
@@ -235,34 +235,30 @@ check vm:a-crash-is-told-from-an-exit-status crash_is_no_exit_status
 # guest ARCH KERNEL PROGRAM: two nodes, for the NUMA hints
 guest()
 {
-	local arch=$1 kernel=$2 prog=$3 name=$1:$2:$3 status=0 mem=512 bin
+	local arch=$1 kernel=$2 prog=$3 name=$1:$2:$3 status=0 mem=512
 	wanted "$name" || return 0
 	say "$name ($((SECONDS - started)) s so far)"
 	[ "$kernel" != debug ] || mem=1024
-	bin=$BUILD/selftests-$arch
-	[ -x "$bin/$prog" ] && [ "$bin/$prog" -nt "$TREE/tools/testing/selftests/mm/$prog.c" ] || {
-		mkdir -p "$bin"
-		make -s -C "$TREE/tools/testing/selftests/mm" OUTPUT="$bin" \
-			CC="$(cross_prefix "$arch")gcc"
-	}
+	selftest "$arch" "$prog"
 	"$TOP/vm" -a "$arch" -k "$kernel" -t 900 -m $((2 * mem)) \
 		-q "-smp 4,sockets=2
 		    -object memory-backend-ram,id=m0,size=${mem}M -numa node,memdev=m0,cpus=0-1
 		    -object memory-backend-ram,id=m1,size=${mem}M -numa node,memdev=m1,cpus=2-3" \
-		-f "$bin/$prog" -- "$prog" > "$BUILD/results/$arch-$kernel-$prog.tap" || status=$?
+		-f "$BUILD/selftests-$arch/$prog" -- "$prog" > "$BUILD/results/$arch-$kernel-$prog.tap" || status=$?
 	tap "$name" "$BUILD/results/$arch-$kernel-$prog.tap" $status "$kernel-$arch"
 }
-programs=(vma_lock_signals vma_lock_faults vma_lock_reads vma_lock_kinds vma_lock_races)
 guest x86_64 base vma_lock_signals
-for prog in "${programs[@]}"; do
-	guest x86_64 pervma $prog
+guest x86_64 base vma_lock_asleep
+progs="signals asleep faults reads kinds races"
+for prog in $progs; do
+	guest x86_64 pervma vma_lock_$prog
 done
-for prog in "${programs[@]}"; do
-	guest x86_64 debug $prog
+for prog in $progs; do
+	guest x86_64 debug vma_lock_$prog
 done
 [ -z "${FULL:-}" ] || guest arm64 base vma_lock_signals
-for prog in "${programs[@]}"; do
-	guest arm64 pervma $prog
+for prog in $progs; do
+	guest arm64 pervma vma_lock_$prog
 done
 
 # --- cost

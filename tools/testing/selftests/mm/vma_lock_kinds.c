@@ -9,11 +9,8 @@
 #define _GNU_SOURCE
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
-#include <sys/stat.h>
-#include <sys/swap.h>
 #include <sys/syscall.h>
 #include "vma_lock.h"
 
@@ -261,27 +258,9 @@ static bool after_fork(void)
 		words_are(~0ULL);
 }
 
-/* Swap: a RAM disk, as a device that can be made anywhere */
-
-static const char *swap_dev;
-
-static int run(const char *fmt, const char *arg)
-{
-	char cmd[256];
-
-	snprintf(cmd, sizeof(cmd), fmt, arg);
-	return system(cmd);
-}
-
 static const char *map_swapped(void)
 {
-	if (!swap_dev) {
-		if (run("mkswap %s >/dev/null 2>&1", "/dev/ram1") ||
-		    swapon("/dev/ram1", 0))
-			return "no swap on /dev/ram1";
-		swap_dev = "/dev/ram1";
-	}
-	return map_anon_step(PAGE, 128, false);
+	return swap_on() ?: map_anon_step(PAGE, 128, false);
 }
 
 static size_t swapped_out(void)
@@ -315,27 +294,16 @@ static void page_out(void)
 			       swapped_out(), THREADS * touches);
 }
 
-/* Files: ext4 on a RAM disk, mounted where nobody else looks */
-
-#define MNT "/tmp/vma_lock.mnt"
-
-static bool mounted;
-
 static const char *open_file(const char *name)
 {
+	const char *why;
 	uint64_t w;
 	size_t i;
 	long t;
 
-	if (!mounted) {
-		mkdir(MNT, 0700);
-		if ((run("mke2fs %s >/dev/null 2>&1", "/dev/ram0") &&
-		     run("mkfs.ext2 %s >/dev/null 2>&1", "/dev/ram0")) ||
-		    (mount("/dev/ram0", MNT, "ext4", 0, NULL) &&
-		     mount("/dev/ram0", MNT, "ext2", 0, NULL)))
-			return "no file system on /dev/ram0";
-		mounted = true;
-	}
+	why = mount_ext4();
+	if (why)
+		return why;
 	fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	if (fd < 0 || ftruncate(fd, THREADS * share()))
 		ksft_exit_fail_msg("%s: %s\n", name, strerror(errno));
@@ -959,9 +927,7 @@ int main(int argc, char **argv)
 		if (argc < 2 || strstr(kind->name, argv[1]))
 			test();
 	}
-	if (mounted)
-		umount(MNT);
-	if (swap_dev)
-		swapoff(swap_dev);
+	umount(MNT);
+	swapoff("/dev/ram1");
 	ksft_finished();
 }

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A thread sleeps in a page fault, and another changes other VMAs of the same
+ * process: under the VMA lock at once, under mmap_lock not before the fault has
+ * ended. Who goes on while the fault is held did not wait for it; who waits is
+ * seen asleep in its system call, and returns after the release. Both are shown,
+ * the second on a kernel without the feature, too.
+ *
+ * What holds a fault for as long as one likes is a file system that is frozen: the
+ * first write to a page waits in ->page_mkwrite(), with the lock.
+ *
+ * With an argument: only the calls whose name contains it.
+ */
+#define _GNU_SOURCE
+#include <linux/fs.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "vma_lock.h"
+
+#define STAMP 0x5a
+#define LOOKS 1000
+#define AREA (16 * PAGE)
+
+/* Between this process, which sees to it that all ends, and its children */
+static struct {
+	pid_t sleeper;
+	int done;
+} *shared;
+
+/* Who waits for another process does so for this long, and then calls it broken. */
+#define PATIENCE 60
+
+#define WAIT_FOR(condition) ({				\
+	double end_ = now() + PATIENCE;			\
+	bool met_;					\
+	while (!(met_ = (condition)) && now() < end_)	\
+		sched_yield();				\
+	met_;						\
+})
+
+/* The calls, on VMAs that nobody faults in, and on the one with the fault */
+
+static char *area, *page;
+
+static bool do_mmap(void)
+{
+	return mmap(NULL, AREA, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
+}
+
+static bool do_munmap(void)
+{
+	return !munmap(area + 4 * PAGE, 4 * PAGE);
+}
+
+static bool do_mprotect(void)
+{
+	return !mprotect(area + 4 * PAGE, 4 * PAGE, PROT_READ);
+}
+
+static bool do_brk(void)
+{
+	return sbrk(AREA) != (void *)-1 && sbrk(-(long)AREA) != (void *)-1;
+}
+
+static bool do_grow(void)
+{
+	return mremap(area, AREA, 2 * AREA, 0) == area;
+}
+
+static bool do_move(void)
+{
+	char *to = mremap(area, AREA, 2 * AREA, MREMAP_MAYMOVE | MREMAP_FIXED,
+			  area + HUGE / 2);
+
+	return to != MAP_FAILED && to[0] == STAMP;
+}
+
+static bool do_madvise(void)
+{
+	return !madvise(area + PAGE, PAGE, MADV_DONTFORK) &&
+		!madvise(area, AREA, MADV_DONTDUMP);
+}
+
+static bool do_mlock(void)
+{
+	return !mlock(area + PAGE, PAGE) && !munlock(area, AREA);
+}
+
+static bool do_own(void)
+{
+	return !mprotect(page, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC);
+}
+
+static const struct call {
+	const char *name;
+	bool (*call)(void);
+	bool own;		/* has to wait in any case */
+} calls[] = {
+	{ "mmap", do_mmap },
+	{ "munmap", do_munmap },
+	{ "mprotect", do_mprotect },
+	{ "brk", do_brk },
+	{ "mremap, in place", do_grow },
+	{ "mremap, moving", do_move },
+	{ "madvise", do_madvise },
+	{ "mlock", do_mlock },
+	{ "mprotect of the VMA with the fault", do_own, true },
+};
+
+/* A frozen file system */
+
+static int frozen_fd = -1;
+
+static void thaw(void)
+{
+	ioctl(frozen_fd, FITHAW, 0);
+}
+
+static const char *frozen_open(void)
+{
+	const char *why = mount_ext4();
+	char buf[PAGE];
+	int fd;
+
+	if (why)
+		return why;
+	frozen_fd = open(MNT, O_RDONLY);
+	fd = open(MNT "/file", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	memset(buf, STAMP, PAGE);
+	if (fd < 0 || write(fd, buf, PAGE) != PAGE || fsync(fd))
+		return "no file on it";
+	close(fd);
+	/* Whatever else happens; this is of no effect where nothing is frozen. */
+	atexit(thaw);
+	return NULL;
+}
+
+static void frozen_hold(void)
+{
+	if (ioctl(frozen_fd, FIFREEZE, 0))
+		ksft_exit_fail_msg("FIFREEZE: %s\n", strerror(errno));
+}
+
+static void frozen_fault(void)
+{
+	STORE(page, STAMP);
+}
+
+static bool yes(void)
+{
+	return true;
+}
+
+/* fork(); children do not outlive this process. */
+static pid_t child(void)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		ksft_exit_fail_msg("fork: %s\n", strerror(errno));
+	if (!pid)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return pid;
+}
+
+static bool ended(pid_t pid, int *status)
+{
+	return waitpid(pid, status, WNOHANG) == pid;
+}
+
+static const struct way {
+	const char *name, *file;
+	int touched;				/* has the page to be there before? */
+	const char *(*open)(void);		/* NULL, or why it can't be had */
+	void (*hold)(void);			/* from now on */
+	void (*fault)(void);
+	bool (*holds)(void);			/* is there anybody? */
+	void (*release)(void);
+} ways[] = {
+	{ "frozen", MNT "/file", 1, frozen_open, frozen_hold, frozen_fault, yes, thaw },
+};
+
+static const struct way *way;
+static const struct call *call;
+
+/* The process in question: main thread and sleeper. Exits with 0 if all is well. */
+
+static void *sleeper(void *arg)
+{
+	STORE(&shared->sleeper, syscall(__NR_gettid));
+	way->fault();
+	return NULL;
+}
+
+static void process(int go)
+{
+	int fd = open(way->file, O_RDWR);
+	pthread_t t;
+	char c;
+
+	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (page == MAP_FAILED || (way->touched && LOAD(page) != STAMP))
+		_exit(1);
+	/* Room behind it, and all that is touched below is there. */
+	area = map_area(HUGE, false, PROT_NONE);
+	mprotect(area, AREA, PROT_READ | PROT_WRITE);
+	munmap(area + AREA, HUGE - AREA);
+	memset(area, STAMP, AREA);
+	STORE(&shared->done, 0);
+	t = start(sleeper, NULL);
+	if (read(go, &c, 1) != 1 || !call->call())
+		_exit(2);
+	STORE(&shared->done, 1);
+	pthread_join(t, NULL);
+	_exit(0);
+}
+
+/* The state of a thread, the number of its sleeps, and whether in a system call */
+static bool look(pid_t tid, char *state, long *sleeps, bool *called)
+{
+	char path[64], line[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	f = fopen(path, "r");
+	if (!f)
+		return false;
+	while (fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, "State:", 6))
+			*state = line[7];
+		if (!strncmp(line, "voluntary", 9))
+			*sleeps = atol(strchr(line, ':') + 1);
+	}
+	fclose(f);
+	snprintf(path, sizeof(path), "/proc/%d/syscall", tid);
+	f = fopen(path, "r");
+	if (!f || !fgets(line, sizeof(line), f))
+		line[0] = 0;
+	if (f)
+		fclose(f);
+	*called = strncmp(line, "-1", 2);
+	return line[0] && strncmp(line, "running", 7);
+}
+
+/* Asleep for good, that is, in one sleep at so many looks in a row */
+static bool asleep(pid_t tid, bool in_call)
+{
+	long sleeps = 0, before = -1;
+	char state = 0;
+	bool called;
+	int i;
+
+	for (i = 0; i < LOOKS; i++) {
+		if (!look(tid, &state, &sleeps, &called) || called != in_call ||
+		    (state != 'D' && (in_call || state != 'S')) ||
+		    (i && sleeps != before))
+			return false;
+		before = sleeps;
+	}
+	return true;
+}
+
+static void test(bool on)
+{
+	bool waited = false, returned, all_right, want = call->own || !on;
+	int go[2], status = -1;
+	pid_t pid;
+
+	if (!access(SWITCH, W_OK))
+		set_switch(on);
+	if (pipe(go))
+		ksft_exit_fail_msg("pipe: %s\n", strerror(errno));
+	memset(shared, 0, sizeof(*shared));
+	way->hold();
+	pid = child();
+	if (!pid) {
+		close(go[1]);
+		process(go[0]);
+	}
+	close(go[0]);
+	all_right = WAIT_FOR(LOAD(&shared->sleeper) && way->holds() &&
+			     asleep(shared->sleeper, false));
+	if (write(go[1], "", 1) != 1)
+		all_right = false;
+	all_right &= WAIT_FOR(LOAD(&shared->done) ||
+			      (waited = asleep(pid, true)));
+	returned = LOAD(&shared->done);
+	/* It slept all the while? */
+	all_right &= asleep(shared->sleeper, false);
+	way->release();
+	close(go[1]);
+	if (!WAIT_FOR(ended(pid, &status))) {
+		/* Never before the release, which ends what it waits for. */
+		kill(pid, SIGKILL);
+		waitpid(pid, &status, 0);
+	}
+	if (!all_right || status)
+		ksft_print_msg("asleep %d, waited %d, returned %d, status %x\n",
+			       all_right, waited, returned, status);
+	ksft_test_result(all_right && !status && waited == want && returned == !want,
+			 "%s, %s: %s %s\n", way->name, on ? "VMA lock" : "mmap_lock",
+			 call->name, want ? "waits" : "does not wait");
+}
+
+/* All that a signal may leave behind is frozen. */
+static void on_signal(int sig)
+{
+	thaw();
+	_exit(1);
+}
+
+int main(int argc, char **argv)
+{
+	bool has_switch = !access(SWITCH, F_OK);
+	size_t w, c, wanted = 0;
+	const char *why;
+	int on;
+
+	setlinebuf(stdout);
+	ksft_print_header();
+	if (geteuid())
+		ksft_exit_skip("not root\n");
+	for (c = 0; c < ARRAY_SIZE(calls); c++)
+		wanted += argc < 2 || strstr(calls[c].name, argv[1]);
+	ksft_set_plan(wanted * ARRAY_SIZE(ways) * (1 + has_switch));
+	shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+	signal(SIGTERM, on_signal);
+	signal(SIGINT, on_signal);
+
+	for (w = 0; w < ARRAY_SIZE(ways); w++) {
+		way = &ways[w];
+		why = way->open();
+		for (on = has_switch; on >= 0; on--)
+			for (c = 0; c < ARRAY_SIZE(calls); c++) {
+				call = &calls[c];
+				if (argc >= 2 && !strstr(call->name, argv[1]))
+					continue;
+				if (why)
+					ksft_test_result_skip("%s: %s: %s\n", way->name,
+							      call->name, why);
+				else
+					test(on);
+			}
+	}
+	if (has_switch)
+		set_switch(true);
+	umount(MNT);
+	ksft_finished();
+}
