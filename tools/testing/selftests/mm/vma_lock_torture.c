@@ -1,0 +1,635 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Everything at once: threads that own memory of every kind and know what is in
+ * it, others that change its VMAs in every way that keeps the contents, a
+ * process that forks, and userfaults. VMA_LOCK_SECONDS says for how long (20),
+ * VMA_LOCK_SEED repeats the choices; their order is the scheduler's.
+ */
+#define _GNU_SOURCE
+#include <linux/userfaultfd.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
+#include "vma_lock.h"
+
+/* Not every C library has all of them. */
+enum {
+	MY_FREE = 8, MY_COLD = 20, MY_PAGEOUT, MY_POPULATE_READ, MY_POPULATE_WRITE,
+	MY_COLLAPSE = 25,
+};
+
+#define STIRRERS 2
+#define PAGES 512
+#define SIZE (PAGES * PAGE)		/* one huge page */
+#define RW (PROT_READ | PROT_WRITE)
+
+/*
+ * An area has a thread that owns it: nobody else writes to it. It moves from one
+ * of two places to the other. The numbers of a page are what a child may judge
+ * it by; they are shared, so that the child sees them as they are now.
+ */
+struct numbers {
+	uint32_t settled;		/* holds this version for sure, or 0 */
+	uint32_t drops;			/* how often it was given up */
+};
+
+static struct area {
+	const char *name;
+	int flags, fd;
+	bool private;
+	char *place[2], *base;
+	uint32_t version[PAGES];	/* the owner's; 0: all is zero */
+	bool maybe[PAGES];		/* MADV_FREE: this or zero */
+	struct {
+		uint32_t moves;		/* odd: about to be moved */
+		struct numbers page[PAGES];
+	} *shared;
+} areas[] = {
+	{ "anonymous", MAP_PRIVATE | MAP_ANONYMOUS, -1, true },
+	{ "huge", MAP_PRIVATE | MAP_ANONYMOUS, -1, true },
+	{ "private file", MAP_PRIVATE, 0, true },
+	{ "file", MAP_SHARED, 0, false },
+	{ "shmem", MAP_SHARED, 0, false },
+};
+
+#define NR_AREAS ((int)(sizeof(areas) / sizeof(*areas)))
+#define HUGE_AREA 1
+
+static int stop;
+static int bad_contents, bad_child, bad_end;
+
+/* How often each was done with success */
+enum {
+	WRITE, CHECK, DROP, FREE, REMAP, MOVE, PROTECT, ADVISE, COLLAPSE, PAGEOUT, POPULATE,
+	LOCK, REGISTER, ANSWER, NEIGHBOUR, FORK, NR_OPS
+};
+
+static const char *const names[NR_OPS] = {
+	"write", "check", "drop", "free", "remap", "move", "protect", "advise", "collapse",
+	"pageout", "populate", "lock", "register", "answer", "neighbour", "fork",
+};
+
+static long done[NR_OPS];
+
+static void count(int op, bool success)
+{
+	if (success)
+		__atomic_fetch_add(&done[op], 1, __ATOMIC_RELAXED);
+}
+
+/* xorshift, a state for each thread */
+static __thread uint32_t state;
+
+static void seed_thread(uint32_t seed, int who)
+{
+	state = (seed * 2654435761U) ^ (who * 40503U + 1) ?: 1;
+}
+
+static uint32_t random_below(uint32_t n)
+{
+	state ^= state << 13;
+	state ^= state >> 17;
+	state ^= state << 5;
+	return state % n;
+}
+
+static uint32_t seed;
+
+static __thread sigjmp_buf refused;
+
+static void on_segv(int sig)
+{
+	siglongjmp(refused, 1);
+}
+
+/* A page has its stamp at both ends. */
+static uint64_t stamp(const struct area *a, int page, uint32_t version)
+{
+	return version ? (uint64_t)version << 32 | (a - areas + 1) << 16 | page : 0;
+}
+
+static uint64_t *word(char *base, int page, int end)
+{
+	return (uint64_t *)(base + page * PAGE + end * (PAGE - 8));
+}
+
+/* What the owner does */
+
+static void check_page(struct area *a, int page, int *bad)
+{
+	uint64_t want = stamp(a, page, a->version[page]);
+	int end;
+
+	for (end = 0; end < 2; end++) {
+		uint64_t got = LOAD(word(a->base, page, end));
+
+		if (got == want || (a->maybe[page] && !got))
+			continue;
+		if (!__atomic_fetch_add(bad, 1, __ATOMIC_RELAXED))
+			printf("# %s, page %d: %llx for %llx%s\n", a->name, page,
+			       (unsigned long long)got, (unsigned long long)want,
+			       a->maybe[page] ? " or zero" : "");
+	}
+}
+
+static void write_page(struct area *a, int page)
+{
+	uint32_t version = a->version[page] + 1;
+
+	/* Refused while somebody has it protected. */
+	while (sigsetjmp(refused, 0))
+		sched_yield();
+	STORE(word(a->base, page, 0), stamp(a, page, version));
+	STORE(word(a->base, page, 1), stamp(a, page, version));
+	a->version[page] = version;
+	a->maybe[page] = false;
+	check_page(a, page, &bad_contents);
+	__atomic_store_n(&a->shared->page[page].settled, version, __ATOMIC_RELEASE);
+}
+
+/* Before contents go */
+static void unsettle(struct area *a, int from, int to)
+{
+	for (; from < to; from++) {
+		__atomic_fetch_add(&a->shared->page[from].drops, 1, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&a->shared->page[from].settled, 0, __ATOMIC_SEQ_CST);
+	}
+}
+
+static void forget(struct area *a, int from, int to)
+{
+	memset(a->version + from, 0, (to - from) * sizeof(*a->version));
+	memset(a->maybe + from, 0, (to - from) * sizeof(*a->maybe));
+}
+
+static void drop(struct area *a, int from, int to)
+{
+	char *p = a->base + from * PAGE;
+	size_t size = (to - from) * PAGE;
+	bool ok;
+
+	unsettle(a, from, to);
+	if (a->private)
+		ok = !madvise(p, size, MADV_DONTNEED);
+	else
+		ok = !fallocate(a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				from * PAGE, size);
+	/* DONTNEED fails where memory is locked, maybe half way. */
+	if (ok)
+		forget(a, from, to);
+	else
+		memset(a->maybe + from, true, to - from);
+	count(DROP, ok);
+}
+
+static void lazily_free(struct area *a, int from, int to)
+{
+	if (a->fd >= 0)
+		return;
+	unsettle(a, from, to);
+	memset(a->maybe + from, true, to - from);
+	count(FREE, !madvise(a->base + from * PAGE, (to - from) * PAGE, MY_FREE));
+}
+
+static void map_at(struct area *a, char *p)
+{
+	if (mmap(p, SIZE, RW, a->flags | MAP_FIXED, a->fd, 0) != p)
+		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+}
+
+static void nothing_at(char *p)
+{
+	if (mmap(p, SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+		 -1, 0) != p)
+		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+}
+
+static void moves(struct area *a)
+{
+	__atomic_fetch_add(&a->shared->moves, 1, __ATOMIC_SEQ_CST);
+}
+
+static void remap(struct area *a)
+{
+	moves(a);
+	if (a->private)
+		unsettle(a, 0, PAGES);
+	munmap(a->base, SIZE);
+	map_at(a, a->base);
+	if (a->private)
+		forget(a, 0, PAGES);
+	moves(a);
+	count(REMAP, true);
+}
+
+/* Nobody maps without an address, so the hole is nobody's meanwhile. */
+static void move(struct area *a)
+{
+	char *old = a->base, *new = a->place[old == a->place[0]];
+	bool ok;
+
+	moves(a);
+	/* Not if it is more than one VMA. */
+	ok = mremap(old, SIZE, SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, new) == new;
+	if (ok) {
+		nothing_at(old);
+		STORE(&a->base, new);
+	} else {
+		/* It has made room for what it did not move. */
+		nothing_at(new);
+	}
+	moves(a);
+	count(MOVE, ok);
+}
+
+static void *owner(void *arg)
+{
+	struct area *a = arg;
+
+	seed_thread(seed, a - areas + 1);
+	while (!LOAD(&stop)) {
+		int page = random_below(PAGES), what = random_below(1000);
+		int to = page + 1 + random_below(64);
+
+		if (to > PAGES)
+			to = PAGES;
+		if (what < 600) {
+			write_page(a, page);
+			count(WRITE, true);
+		} else if (what < 960) {
+			check_page(a, page, &bad_contents);
+			count(CHECK, true);
+		} else if (what < 980) {
+			drop(a, page, to);
+		} else if (what < 990) {
+			lazily_free(a, page, to);
+		} else if (what < 993) {
+			remap(a);
+		} else {
+			move(a);
+		}
+	}
+	return NULL;
+}
+
+/*
+ * What the others do, to memory that its owner may be moving: to have done it
+ * to nothing is no failure, and whatever else stands in its place bears it.
+ */
+static int uffd = -1;
+
+static void register_range(char *p, size_t size)
+{
+	bool wp = random_below(2);
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)p, size },
+		.mode = wp ? UFFDIO_REGISTER_MODE_WP : UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct uffdio_writeprotect protect = {
+		.range = reg.range, .mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+	long answers;
+	int i;
+
+	if (uffd < 0 || ioctl(uffd, UFFDIO_REGISTER, &reg))
+		return;
+	if (wp)
+		ioctl(uffd, UFFDIO_WRITEPROTECT, &protect);
+	/* Until its owner has faulted there, or so */
+	answers = LOAD(&done[ANSWER]);
+	for (i = random_below(2000); i && LOAD(&done[ANSWER]) == answers; i--)
+		sched_yield();
+	count(REGISTER, !ioctl(uffd, UFFDIO_UNREGISTER, &reg.range));
+}
+
+static void *answer(void *arg)
+{
+	struct uffd_msg msg;
+
+	while (read(uffd, &msg, sizeof(msg)) == sizeof(msg)) {
+		struct uffdio_range range = { msg.arg.pagefault.address & ~(PAGE - 1), PAGE };
+		struct uffdio_zeropage zero = { .range = range };
+		struct uffdio_writeprotect wp = { .range = range };
+		bool ok;
+
+		if (msg.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP)
+			ok = !ioctl(uffd, UFFDIO_WRITEPROTECT, &wp);
+		else
+			ok = !ioctl(uffd, UFFDIO_ZEROPAGE, &zero);
+		count(ANSWER, ok);
+		/* Not registered any more, or there already: look again. */
+		if (!ok)
+			ioctl(uffd, UFFDIO_WAKE, &range);
+	}
+	return NULL;
+}
+
+static char *yard[STIRRERS];	/* VMAs that come and go */
+
+static void neighbour(char *p)
+{
+	int i = random_below(16);
+
+	p += i * PAGE;
+	if (mmap(p, 3 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != p)
+		return;
+	STORE(p + PAGE, 1);
+	mprotect(p, PAGE, PROT_READ);
+	mremap(p + 2 * PAGE, PAGE, 2 * PAGE, 0);
+	munmap(p, (1 + random_below(3)) * PAGE);
+	count(NEIGHBOUR, true);
+}
+
+static void *stirrer(void *arg)
+{
+	static const int advice[] = {
+		MADV_RANDOM, MADV_NORMAL, MADV_DONTDUMP, MADV_DODUMP, MADV_SEQUENTIAL,
+		MADV_NORMAL, MADV_WILLNEED, MY_COLD,
+	};
+	long me = (long)arg;
+
+	seed_thread(seed, 100 + me);
+	while (!LOAD(&stop)) {
+		struct area *a = &areas[random_below(NR_AREAS)];
+		int from = random_below(PAGES), pages = 1 + random_below(64), i;
+		char *p = LOAD(&a->base), *all = p;
+		size_t size;
+
+		p += from * PAGE;
+		size = (from + pages > PAGES ? PAGES - from : pages) * PAGE;
+		switch (random_below(10)) {
+		case 0:
+			i = mprotect(p, size, PROT_READ);
+			sched_yield();
+			count(PROTECT, !mprotect(p, size, RW) && !i);
+			break;
+		case 1:
+		case 2:
+			i = random_below(ARRAY_SIZE(advice) / 2) * 2;
+			count(ADVISE, !madvise(p, size, advice[i]));
+			madvise(all, SIZE, advice[i + 1]);
+			break;
+		case 3:
+			/* The anonymous ones */
+			all = LOAD(&areas[random_below(2)].base);
+			count(COLLAPSE, !madvise(all, SIZE, MY_COLLAPSE));
+			break;
+		case 4:
+			count(PAGEOUT, !madvise(p, size, MY_PAGEOUT));
+			break;
+		case 5:
+			count(POPULATE, !madvise(p, size, random_below(2) ?
+						 MY_POPULATE_READ : MY_POPULATE_WRITE));
+			break;
+		case 6:
+			i = mlock(p, size);
+			sched_yield();
+			count(LOCK, !munlock(all, SIZE) && !i);
+			break;
+		case 7:
+			if (random_below(2))
+				register_range(p, size);
+			else
+				register_range(all, SIZE);
+			break;
+		case 8:
+			neighbour(yard[me]);
+			break;
+		case 9:
+			if (a - areas == HUGE_AREA)
+				madvise(all, SIZE, random_below(4) ? MADV_HUGEPAGE :
+								     MADV_NOHUGEPAGE);
+		}
+	}
+	return NULL;
+}
+
+/*
+ * The child has every page as it was at the fork: no older than the version that
+ * was settled before, whole but for a write that was under way, and it stays so.
+ * Whatever was given up, or moved, since the numbers were taken is not judged.
+ */
+static struct numbers before[NR_AREAS][PAGES];
+static uint32_t moves_before[NR_AREAS];
+
+static bool given_up(const struct area *a, int page)
+{
+	const struct numbers *b = &before[a - areas][page];
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return !b->settled || LOAD(&a->shared->page[page].drops) != b->drops;
+}
+
+static int judge(const struct area *a, int page, uint64_t first[2])
+{
+	uint64_t id = stamp(a, page, 1) & 0xffffffff;
+	uint32_t version[2];
+	int end;
+
+	for (end = 0; end < 2; end++) {
+		first[end] = LOAD(word(a->base, page, end));
+		version[end] = first[end] >> 32;
+		if (first[end] && (first[end] & 0xffffffff) != id)
+			return 1;
+	}
+	if (version[1] >= before[a - areas][page].settled && version[0] - version[1] <= 1)
+		return 0;
+	return given_up(a, page) ? 0 : 2;
+}
+
+static int judge_again(const struct area *a, int page, const uint64_t first[2])
+{
+	if (LOAD(word(a->base, page, 0)) == first[0] &&
+	    LOAD(word(a->base, page, 1)) == first[1])
+		return 0;
+	return given_up(a, page) ? 0 : 4;
+}
+
+static int child(void)
+{
+	static uint64_t first[PAGES][2];
+	int i, page, why = 0;
+
+	for (i = 0; i < NR_AREAS; i++) {
+		struct area *a = &areas[i];
+
+		if (!a->private || (moves_before[i] & 1))
+			continue;
+		if (sigsetjmp(refused, 0)) {
+			/* Not there: moved at the time, or lost? */
+			if (LOAD(&a->shared->moves) == moves_before[i])
+				return 3;
+			continue;
+		}
+		for (page = 0; page < PAGES && !why; page++)
+			why = judge(a, page, first[page]);
+		for (page = 0; page < PAGES && !why; page++)
+			why = judge_again(a, page, first[page]);
+		if (why && LOAD(&a->shared->moves) == moves_before[i])
+			return why;
+		why = 0;
+	}
+	return 0;
+}
+
+static void fork_one(void)
+{
+	int i, page, status;
+	pid_t pid;
+
+	for (i = 0; i < NR_AREAS; i++) {
+		moves_before[i] = __atomic_load_n(&areas[i].shared->moves, __ATOMIC_SEQ_CST);
+		for (page = 0; page < PAGES; page++) {
+			struct numbers *n = &areas[i].shared->page[page];
+
+			before[i][page].drops = __atomic_load_n(&n->drops, __ATOMIC_SEQ_CST);
+			before[i][page].settled = __atomic_load_n(&n->settled, __ATOMIC_SEQ_CST);
+		}
+	}
+	pid = fork();
+	if (!pid)
+		_exit(child());
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		ksft_exit_fail_msg("fork: %s\n", strerror(errno));
+	if (status && !bad_child++)
+		printf("# child: status %x\n", status);
+	count(FORK, true);
+}
+
+/* The beginning and the end */
+
+static const char *make(struct area *a)
+{
+	const char *why = NULL;
+	int i = a - areas;
+
+	if (a->fd >= 0) {
+		if (i != NR_AREAS - 1) {
+			why = mount_ext4();
+			a->fd = open(i == 2 ? MNT "/private" : MNT "/shared",
+				     O_RDWR | O_CREAT | O_TRUNC, 0600);
+		} else {
+			a->fd = syscall(__NR_memfd_create, "torture", 0);
+		}
+		if (why || a->fd < 0 || ftruncate(a->fd, SIZE))
+			return why ?: strerror(errno);
+	}
+	a->shared = mmap(NULL, sizeof(*a->shared), RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	/* Both aligned, with room around. */
+	a->place[0] = map_area(SIZE, false, PROT_NONE);
+	a->place[1] = map_area(SIZE, false, PROT_NONE);
+	a->base = a->place[0];
+	map_at(a, a->base);
+	if (i == HUGE_AREA)
+		madvise(a->base, SIZE, MADV_HUGEPAGE);
+	return NULL;
+}
+
+static bool each_done(void)
+{
+	int i;
+
+	for (i = 0; i < NR_OPS; i++)
+		if (!LOAD(&done[i]))
+			return false;
+	return true;
+}
+
+static void check_end(struct area *a)
+{
+	uint64_t w;
+	int page;
+
+	for (page = 0; page < PAGES; page++) {
+		check_page(a, page, &bad_end);
+		if (a->private)
+			continue;
+		if (pread(a->fd, &w, 8, page * PAGE) != 8 ||
+		    w != stamp(a, page, a->version[page]))
+			bad_end++;
+	}
+	munmap(a->base, SIZE);
+}
+
+int main(void)
+{
+	struct sigaction sa = { .sa_handler = on_segv, .sa_flags = SA_NODEFER };
+	struct uffdio_api api = { .api = UFFD_API };
+	pthread_t owners[NR_AREAS], stirrers[STIRRERS], handler;
+	const char *s = getenv("VMA_LOCK_SECONDS"), *why;
+	int i, seconds = s && atoi(s) > 0 ? atoi(s) : 20;
+	long success, out;
+	double end, tell;
+
+	setlinebuf(stdout);
+	ksft_print_header();
+	need_per_vma_lock();
+	ksft_set_plan(5);
+	s = getenv("VMA_LOCK_SEED");
+	seed = s ? strtoul(s, NULL, 0) : (uint32_t)(now() * 1e9);
+	ksft_print_msg("VMA_LOCK_SEED=%u VMA_LOCK_SECONDS=%d\n", seed, seconds);
+
+	sigaction(SIGSEGV, &sa, NULL);
+	for (i = 0; i < NR_AREAS; i++) {
+		why = make(&areas[i]);
+		if (why)
+			ksft_exit_fail_msg("%s: %s\n", areas[i].name, why);
+	}
+	why = swap_on();
+	if (why)
+		ksft_print_msg("%s\n", why);
+	for (i = 0; i < STIRRERS; i++)
+		yard[i] = map_area(32 * PAGE, false, PROT_NONE);
+	uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api))
+		ksft_exit_fail_msg("userfaultfd: %s\n", strerror(errno));
+	success = vm_counter("vma_lock_success");
+	out = vm_counter("pswpout");
+
+	handler = start(answer, NULL);
+	for (i = 0; i < NR_AREAS; i++)
+		owners[i] = start(owner, &areas[i]);
+	for (i = 0; i < STIRRERS; i++)
+		stirrers[i] = start(stirrer, (void *)(long)i);
+	tell = now();
+	/* Longer where the machine is so slow that something was not done yet. */
+	for (end = tell + seconds;
+	     now() < end || (!each_done() && now() < end + 9 * seconds);) {
+		fork_one();
+		if (now() > tell + 30) {
+			tell = now();
+			ksft_print_msg("%.0f s to go, %ld writes, %ld forks\n", end - tell,
+				       LOAD(&done[WRITE]), LOAD(&done[FORK]));
+		}
+	}
+	STORE(&stop, 1);
+	/* Owners may wait for a stirrer to allow, or for an answer. */
+	for (i = 0; i < STIRRERS; i++)
+		pthread_join(stirrers[i], NULL);
+	for (i = 0; i < NR_AREAS; i++)
+		pthread_join(owners[i], NULL);
+	for (i = 0; i < NR_AREAS; i++)
+		check_end(&areas[i]);
+	pthread_cancel(handler);
+	pthread_join(handler, NULL);
+	close(uffd);
+
+	success = vm_counter("vma_lock_success") - success;
+	out = vm_counter("pswpout") - out;
+	for (i = 0; i < NR_OPS; i++)
+		ksft_print_msg("%s: %ld\n", names[i], done[i]);
+	for (i = 0; i < NR_FALLBACKS; i++)
+		ksft_print_msg("%s %ld\n", fallbacks[i], vm_counter(fallbacks[i]));
+	ksft_test_result(!bad_contents, "contents: %d bad\n", bad_contents);
+	ksft_test_result(!bad_child, "children: %d bad\n", bad_child);
+	ksft_test_result(!bad_end, "nothing lost at the end: %d bad\n", bad_end);
+	ksft_test_result(each_done(), "each change was made\n");
+	ksft_test_result(success > 0 && out > 0,
+			 "counters: %ld faults under the VMA lock, %ld pages swapped out\n",
+			 success, out);
+	umount(MNT);
+	swapoff("/dev/ram1");
+	ksft_finished();
+}
