@@ -6,13 +6,15 @@
  * seen asleep in its system call, and returns after the release. Both are shown,
  * the second on a kernel without the feature, too.
  *
- * What holds a fault for as long as one likes is a file system that is frozen: the
- * first write to a page waits in ->page_mkwrite(), with the lock.
+ * Two ways to hold a fault for as long as one likes: a first write to a page of
+ * a frozen file system, and the read of a file whose server (FUSE) first fails,
+ * for a fault that retries keeps its lock, and then does not answer.
  *
  * With an argument: only the calls whose name contains it.
  */
 #define _GNU_SOURCE
 #include <linux/fs.h>
+#include <linux/fuse.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -20,6 +22,7 @@
 
 #include "vma_lock.h"
 
+#define SERVED "/tmp/vma_lock.served"	/* the file that is a FUSE file system */
 #define STAMP 0x5a
 #define LOOKS 1000
 #define AREA (16 * PAGE)
@@ -27,8 +30,11 @@
 /* Between this process, which sees to it that all ends, and its children */
 static struct {
 	pid_t sleeper;
-	int done;
+	int ready, done;
+	int failed, held;	/* the server: has failed a read, holds one */
 } *shared;
+
+static int release[2];		/* to the server: answer */
 
 /* Who waits for another process does so for this long, and then calls it broken. */
 #define PATIENCE 60
@@ -155,6 +161,87 @@ static bool yes(void)
 	return true;
 }
 
+/* A file system that is one file, with a server of its own process */
+
+static void answer(int dev, uint64_t unique, int error, void *data, size_t size)
+{
+	struct {
+		struct fuse_out_header h;
+		char data[PAGE];
+	} out = { { .len = sizeof(out.h) + size, .error = error, .unique = unique } };
+
+	memcpy(out.data, data, size);
+	if (write(dev, &out, out.h.len) < 0)
+		_exit(1);
+}
+
+static void serve(void)
+{
+	static union {
+		struct fuse_in_header h;
+		char buf[1 << 17];
+	} in;
+	struct fuse_init_out init = {
+		.major = FUSE_KERNEL_VERSION, .minor = 31, .max_write = PAGE,
+	};
+	struct fuse_attr_out attr = {
+		.attr_valid = 1000000,
+		.attr = { .ino = 1, .size = PAGE, .mode = S_IFREG | 0600, .nlink = 1 },
+	};
+	struct fuse_open_out opened = { 0 };
+	int dev = open("/dev/fuse", O_RDWR);
+	char options[64], data[PAGE], c;
+
+	memset(data, STAMP, PAGE);
+	close(open(SERVED, O_WRONLY | O_CREAT, 0600));
+	snprintf(options, sizeof(options), "fd=%d,rootmode=100600,user_id=0,group_id=0", dev);
+	if (dev < 0 || mount("vma_lock", SERVED, "fuse", 0, options))
+		_exit(1);
+	STORE(&shared->ready, 1);
+	while (read(dev, &in, sizeof(in)) > 0) {
+		uint64_t id = in.h.unique;
+
+		switch (in.h.opcode) {
+		case FUSE_INIT:
+			answer(dev, id, 0, &init, sizeof(init));
+			break;
+		case FUSE_GETATTR:
+			answer(dev, id, 0, &attr, sizeof(attr));
+			break;
+		case FUSE_OPEN:
+			answer(dev, id, 0, &opened, sizeof(opened));
+			break;
+		case FUSE_READ:
+			if (!shared->failed) {
+				shared->failed = 1;
+				answer(dev, id, -EIO, NULL, 0);
+				break;
+			}
+			STORE(&shared->held, 1);
+			if (read(release[0], &c, 1) != 1)
+				_exit(0);
+			answer(dev, id, 0, data, PAGE);
+			break;
+		case FUSE_FORGET:
+		case FUSE_BATCH_FORGET:
+		case FUSE_INTERRUPT:
+			break;
+		default:
+			answer(dev, id, -ENOSYS, NULL, 0);
+		}
+	}
+	_exit(0);
+}
+
+static pid_t server;
+
+/* Its end aborts the connection and so ends all that waits for it. */
+static void end_server(void)
+{
+	if (server > 0)
+		kill(server, SIGKILL);
+}
+
 /* fork(); children do not outlive this process. */
 static pid_t child(void)
 {
@@ -172,6 +259,46 @@ static bool ended(pid_t pid, int *status)
 	return waitpid(pid, status, WNOHANG) == pid;
 }
 
+static const char *served_open(void)
+{
+	int status;
+
+	if (access("/dev/fuse", R_OK | W_OK))
+		return "no /dev/fuse";
+	if (pipe(release))
+		return "no pipe";
+	server = child();
+	if (!server)
+		serve();
+	if (!WAIT_FOR(LOAD(&shared->ready) || ended(server, &status)) ||
+	    !LOAD(&shared->ready))
+		return "cannot mount FUSE";
+	atexit(end_server);
+	return NULL;
+}
+
+static void served_hold(void)
+{
+	shared->failed = shared->held = 0;
+}
+
+static void served_fault(void)
+{
+	if (LOAD(page) != STAMP)
+		_exit(3);
+}
+
+static bool served_holds(void)
+{
+	return LOAD(&shared->held);
+}
+
+static void served_release(void)
+{
+	if (write(release[1], "", 1) != 1)
+		ksft_exit_fail_msg("pipe: %s\n", strerror(errno));
+}
+
 static const struct way {
 	const char *name, *file;
 	int touched;				/* has the page to be there before? */
@@ -182,6 +309,8 @@ static const struct way {
 	void (*release)(void);
 } ways[] = {
 	{ "frozen", MNT "/file", 1, frozen_open, frozen_hold, frozen_fault, yes, thaw },
+	{ "served", SERVED, 0, served_open, served_hold, served_fault, served_holds,
+	  served_release },
 };
 
 static const struct way *way;
@@ -199,9 +328,13 @@ static void *sleeper(void *arg)
 static void process(int go)
 {
 	int fd = open(way->file, O_RDWR);
+	struct stat st;
 	pthread_t t;
 	char c;
 
+	/* Has the served one ask for its size, too. */
+	if (fstat(fd, &st) || st.st_size != PAGE)
+		_exit(1);
 	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (page == MAP_FAILED || (way->touched && LOAD(page) != STAMP))
 		_exit(1);
@@ -332,6 +465,7 @@ int main(int argc, char **argv)
 		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
+	signal(SIGPIPE, SIG_IGN);
 
 	for (w = 0; w < ARRAY_SIZE(ways); w++) {
 		way = &ways[w];
@@ -350,6 +484,8 @@ int main(int argc, char **argv)
 	}
 	if (has_switch)
 		set_switch(true);
+	end_server();
+	umount2(SERVED, MNT_DETACH);
 	umount(MNT);
 	ksft_finished();
 }
