@@ -9,6 +9,7 @@ help:
 	@echo 'make test       every test [ONLY=PATTERN] [FULL=1]; last line: N passed, N failed, N skipped'
 	@echo 'make check      the series: applies, each step builds, checkpatch, sparse [FULL=1]'
 	@echo 'make cost       kernel instructions a fault, by kind, against base'
+	@echo 'make page-in    latency of mmap() beside page-ins from a slow disk'
 	@echo 'make vmtests    6.1'\''s own selftests/vm on base and on pervma [ARCH=arm64]'
 	@echo 'make mutants    does removing a lock or a recheck fail a test? [ONLY=NAME]'
 	@echo 'make torture    everything at once, in the debug kernel [SECONDS=1200] [ARCH=arm64]'
@@ -34,6 +35,8 @@ check:
 	@scripts/check.sh
 cost:
 	@scripts/cost.sh
+page-in:
+	@scripts/page_in.sh
 vmtests:
 	@scripts/vmtests.sh $(ARCH)
 torture:
@@ -53,4 +56,4 @@ kernel:
 clean:
 	rm -rf build
 
-.PHONY: help deps demo test check cost vmtests torture mutants tree refresh series apply kernel clean
+.PHONY: help deps demo test check cost page-in vmtests torture mutants tree refresh series apply kernel clean
