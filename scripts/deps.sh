@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Install what the project needs, unless it is there.
+# Install what the project needs, or the packages given, unless they are there.
 . "$(dirname "$0")/lib.sh"
 
 packages=(linux-source-6.1 qemu-system-x86 qemu-system-arm busybox-static
@@ -9,10 +9,11 @@ packages=(linux-source-6.1 qemu-system-x86 qemu-system-arm busybox-static
 	relacy-dev rsync sparse xz-utils)
 
 [ "${1:-}" != -h ] || {
-	echo "usage: scripts/deps.sh [-h]     (make deps)"
+	echo "usage: scripts/deps.sh [-h] [PACKAGE]...     (make deps)"
 	echo "Installs, with apt-get: ${packages[*]}"
 	exit 0
 }
+[ $# -eq 0 ] || packages=("$@")
 missing=()
 for p in "${packages[@]}"; do
 	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")

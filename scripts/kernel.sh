@@ -6,13 +6,13 @@
 usage()
 {
 	cat <<EOF
-usage: scripts/kernel.sh [-h] pervma|base|debug|step|off|no-SYMBOL [ARCH [TARGET]...]
+usage: scripts/kernel.sh [-h] pervma|base|peer|debug|step|off|no-SYMBOL [ARCH [TARGET]...]
 
 Configures (tinyconfig and the fragments of kernel/configs) and builds a kernel
 into build/KERNEL-ARCH (x86_64 or arm64; riscv is built only); the log is build/KERNEL-ARCH.log. Does nothing if
 neither source nor config have changed. JOBS= sets the number of jobs. With
 TARGETs, builds these and not the kernel. no-SYMBOL is pervma without
-CONFIG_SYMBOL, and without what depends on it.
+CONFIG_SYMBOL, and without what depends on it; peer is Debian's linux-source-6.12.
 EOF
 }
 
@@ -31,6 +31,7 @@ debug) fragments+=("$configs/pervma.config" "$configs/debug.config") ;;
 off) fragments+=("$configs/off.config") ;;
 step) fragments=("$configs/step.config"); src=$BUILD/linux-step ;;
 base) src=$BUILD/linux-base ;;
+peer) fragments+=("$configs/peer.config"); src=$BUILD/linux-peer ;;
 mutant) fragments+=("$configs/pervma.config" "$configs/validator.config") ;;
 no-[A-Z]*)
 	mkdir -p "$BUILD"
@@ -61,9 +62,31 @@ if [ "$kernel" = base ]; then
 		git -C "$TREE" worktree add -q --detach "$src" base
 	fi
 fi
+if [ "$kernel" = peer ]; then
+	tarball=/usr/src/linux-source-6.12.tar.xz
+	[ -f $tarball ] || "$TOP/scripts/deps.sh" linux-source-6.12
+	source_id=$(stat -c '%n %s %Y' $tarball)
+	if [ "$(cat "$src/.source" 2>/dev/null)" != "$source_id" ]; then
+		say "unpacking the peer's source"
+		rm -rf "$src"
+		mkdir -p "$src"
+		tar x -C "$src" --strip-components=1 -f $tarball
+		echo "$source_id" > "$src/.source"
+	fi
+	have=$(tree_version "$src")
+	[ "$have" = "$(base_version linux-source-6.12)" ] ||
+		say "note: the peer is $have; BASE names $(base_version linux-source-6.12)"
+fi
+# What the kernel is built from. The peer is never edited: no git tree.
+source_state()
+{
+	[ "$kernel" != peer ] || { cat "$src/.source"; return; }
+	git -C "$src" rev-parse HEAD
+	git -C "$src" diff HEAD
+}
 
 id=$({ echo "${targets[@]}"
-       git -C "$src" rev-parse HEAD; git -C "$src" diff HEAD
+       source_state
        cat "${fragments[@]}"; "${cross}gcc" --version; } | sha1sum | cut -d' ' -f1)
 [ "$(cat "$out/.id" 2>/dev/null)" != "$id" ] || exit 0
 
