@@ -10,6 +10,7 @@ help:
 	@echo 'make check      the series: applies, each step builds, checkpatch, sparse [FULL=1]'
 	@echo 'make cost       kernel instructions a fault, by kind, against base'
 	@echo 'make page-in    latency of mmap() beside page-ins from a slow disk'
+	@echo 'make conflicts  cache lines that faults on different CPUs fight for [CPUS=4] [ARCH=arm64]'
 	@echo 'make vmtests    6.1'\''s own selftests/vm on base and on pervma [ARCH=arm64]'
 	@echo 'make mutants    does removing a lock or a recheck fail a test? [ONLY=NAME]'
 	@echo 'make torture    everything at once, in the debug kernel [SECONDS=1200] [ARCH=arm64]'
@@ -37,6 +38,8 @@ cost:
 	@scripts/cost.sh
 page-in:
 	@scripts/page_in.sh
+conflicts:
+	@scripts/conflicts.sh $(or $(CPUS),4) $(ARCH)
 vmtests:
 	@scripts/vmtests.sh $(ARCH)
 torture:
@@ -56,4 +59,4 @@ kernel:
 clean:
 	rm -rf build
 
-.PHONY: help deps demo test check cost page-in vmtests torture mutants tree refresh series apply kernel clean
+.PHONY: help deps demo test check cost conflicts page-in vmtests torture mutants tree refresh series apply kernel clean

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Page faults for bench/conflicts.c: a thread pinned to each CPU touches small
+ * anonymous pages, first all in one VMA, then each thread in its own. The page
+ * tables are there before, and threads don't share any of the lowest level.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define PAGE 4096UL
+#define FAULTS 2048
+#define SLICE (4UL << 20)	/* of a thread; FAULTS pages over two threads */
+
+/* The windows of bench/conflicts.c, in an instruction that does nothing */
+enum { CLOSED, SYSCALLS, ONE_VMA, OWN_VMAS };
+#ifdef __x86_64__
+#define NOTHING ".byte 0x0f, 0x1f, 0x80; .long 0x5ea50000 + %c0"
+#else
+#define NOTHING "movz xzr, #0xa500 + %c0"
+#endif
+#define MARK(n) ({ asm volatile(NOTHING : : "i"(n) : "memory"); })
+
+static long threads = 4;
+static bool one;
+static char *area;
+static pthread_barrier_t barrier;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "conflicts_load: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static size_t stride(void)
+{
+	return one ? SLICE : 2 * SLICE;
+}
+
+static void touch(char *mem)
+{
+	size_t i;
+
+	for (i = 0; i < FAULTS / threads; i++)
+		*(volatile char *)(mem + i * PAGE) = 1;
+}
+
+static void *fault(void *arg)
+{
+	long n = (long)arg;
+	char *mem = area + n * stride();
+	unsigned char vec;
+	cpu_set_t cpus;
+	int i;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(n, &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus))
+		die("sched_setaffinity");
+	touch(mem);
+	if (madvise(mem, FAULTS / threads * PAGE, MADV_DONTNEED))
+		die("madvise");
+
+	/* A call that takes mmap_lock for read: so its lines are known. */
+	MARK(SYSCALLS);
+	for (i = 0; i < 8; i++)
+		mincore(mem, PAGE, &vec);
+	MARK(CLOSED);
+
+	pthread_barrier_wait(&barrier);
+	if (one)
+		MARK(ONE_VMA);
+	else
+		MARK(OWN_VMAS);
+	touch(mem);
+	MARK(CLOSED);
+	return NULL;
+}
+
+/* How many VMAs that can be written to lie in [start, end) */
+static long vmas(char *start, char *end)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	unsigned long a, b;
+	long n = 0;
+	char w;
+
+	if (!f)
+		die("/proc/self/maps");
+	while (fscanf(f, "%lx-%lx %*c%c%*[^\n]", &a, &b, &w) == 3)
+		n += a < (uintptr_t)end && b > (uintptr_t)start && w == 'w';
+	fclose(f);
+	return n;
+}
+
+static void run(void)
+{
+	size_t size = (2 * threads + 1) * SLICE;
+	pthread_t t[threads];
+	char *mem;
+	long i;
+
+	mem = mmap(NULL, size, PROT_NONE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (mem == MAP_FAILED)
+		die("mmap");
+	/* On the whole: by each thread, it would split the one VMA. */
+	if (madvise(mem, size, MADV_NOHUGEPAGE) && errno != EINVAL)
+		die("madvise");
+	area = (char *)(((uintptr_t)mem + SLICE) & ~(SLICE - 1));
+	if (one && mprotect(area, threads * SLICE, PROT_READ | PROT_WRITE))
+		die("mprotect");
+	for (i = 0; !one && i < threads; i++)
+		if (mprotect(area + i * stride(), SLICE, PROT_READ | PROT_WRITE))
+			die("mprotect");
+	if (vmas(mem, mem + size) != (one ? 1 : threads)) {
+		fprintf(stderr, "conflicts_load: not the VMAs that were wanted\n");
+		exit(1);
+	}
+
+	pthread_barrier_init(&barrier, NULL, threads);
+	for (i = 0; i < threads; i++)
+		if (pthread_create(&t[i], NULL, fault, (void *)i))
+			die("pthread_create");
+	for (i = 0; i < threads; i++)
+		pthread_join(t[i], NULL);
+	munmap(mem, size);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "-h")) {
+		printf("usage: conflicts_load [-h] [THREADS]\n"
+		       "%d page faults of THREADS (4; 2 to 64), in one VMA, and in one for each.\n",
+		       FAULTS);
+		return 0;
+	}
+	if (argc > 1)
+		threads = atol(argv[1]);
+	if (argc > 2 || threads < 2 || threads > 64) {
+		fprintf(stderr, "conflicts_load: THREADS is a number from 2 to 64\n");
+		return 2;
+	}
+	one = true;
+	run();
+	one = false;
+	run();
+	return 0;
+}
