@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Page faults for bench/conflicts.c: a thread pinned to each CPU touches small
- * anonymous pages, first all in one VMA, then each thread in its own. The page
- * tables are there before, and threads don't share any of the lowest level.
+ * anonymous pages, first all in one VMA, then each thread in its own: cut out of
+ * one mapping, and mapped one after the other. The page tables are there before,
+ * and threads don't share any of the lowest level.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define PAGE 4096UL
@@ -21,7 +23,7 @@
 #define SLICE (4UL << 20)	/* of a thread; FAULTS pages over two threads */
 
 /* The windows of bench/conflicts.c, in an instruction that does nothing */
-enum { CLOSED, SYSCALLS, ONE_VMA, OWN_VMAS };
+enum { CLOSED, SYSCALLS, ONE_VMA, CUT, MAPPED };
 #ifdef __x86_64__
 #define NOTHING ".byte 0x0f, 0x1f, 0x80; .long 0x5ea50000 + %c0"
 #else
@@ -30,7 +32,7 @@ enum { CLOSED, SYSCALLS, ONE_VMA, OWN_VMAS };
 #define MARK(n) ({ asm volatile(NOTHING : : "i"(n) : "memory"); })
 
 static long threads = 4;
-static bool one;
+static int layout;
 static char *area;
 static pthread_barrier_t barrier;
 
@@ -42,7 +44,7 @@ static void die(const char *what)
 
 static size_t stride(void)
 {
-	return one ? SLICE : 2 * SLICE;
+	return layout == ONE_VMA ? SLICE : 2 * SLICE;
 }
 
 static void touch(char *mem)
@@ -76,12 +78,16 @@ static void *fault(void *arg)
 	MARK(CLOSED);
 
 	pthread_barrier_wait(&barrier);
-	if (one)
+	if (layout == ONE_VMA)
 		MARK(ONE_VMA);
+	else if (layout == CUT)
+		MARK(CUT);
 	else
-		MARK(OWN_VMAS);
+		MARK(MAPPED);
 	touch(mem);
 	MARK(CLOSED);
+	/* Nobody exits, and unmaps a stack, while others are at it. */
+	pthread_barrier_wait(&barrier);
 	return NULL;
 }
 
@@ -112,16 +118,20 @@ static void run(void)
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (mem == MAP_FAILED)
 		die("mmap");
-	/* On the whole: by each thread, it would split the one VMA. */
-	if (madvise(mem, size, MADV_NOHUGEPAGE) && errno != EINVAL)
-		die("madvise");
 	area = (char *)(((uintptr_t)mem + SLICE) & ~(SLICE - 1));
-	if (one && mprotect(area, threads * SLICE, PROT_READ | PROT_WRITE))
-		die("mprotect");
-	for (i = 0; !one && i < threads; i++)
-		if (mprotect(area + i * stride(), SLICE, PROT_READ | PROT_WRITE))
-			die("mprotect");
-	if (vmas(mem, mem + size) != (one ? 1 : threads)) {
+	if (layout == MAPPED && munmap(mem, size))
+		die("munmap");
+	for (i = 0; i < (layout == ONE_VMA ? 1 : threads); i++) {
+		char *slice = area + i * stride();
+
+		if (layout == MAPPED ?
+		    mmap(slice, SLICE, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+			 MAP_ANONYMOUS | MAP_FIXED, -1, 0) != slice :
+		    mprotect(slice, layout == CUT ? SLICE : threads * SLICE,
+			     PROT_READ | PROT_WRITE))
+			die("mmap, mprotect");
+	}
+	if (vmas(mem, mem + size) != (layout == ONE_VMA ? 1 : threads)) {
 		fprintf(stderr, "conflicts_load: not the VMAs that were wanted\n");
 		exit(1);
 	}
@@ -132,14 +142,13 @@ static void run(void)
 			die("pthread_create");
 	for (i = 0; i < threads; i++)
 		pthread_join(t[i], NULL);
-	munmap(mem, size);
 }
 
 int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "-h")) {
 		printf("usage: conflicts_load [-h] [THREADS]\n"
-		       "%d page faults of THREADS (4; 2 to 64), in one VMA, and in one for each.\n",
+		       "%d page faults of THREADS (4; 2 to 64), in one VMA and in one for each.\n",
 		       FAULTS);
 		return 0;
 	}
@@ -149,9 +158,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "conflicts_load: THREADS is a number from 2 to 64\n");
 		return 2;
 	}
-	one = true;
-	run();
-	one = false;
-	run();
+	/* Not by madvise() of each thread, which would split the one VMA */
+	if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0))
+		die("prctl");
+	for (layout = ONE_VMA; layout <= MAPPED; layout++)
+		run();
 	return 0;
 }
