@@ -4,10 +4,10 @@
  *
  * The guest opens and closes a window on each of its vCPUs with an instruction
  * that does nothing else (bench/conflicts_load.c). Within it, every access
- * between an entry to the kernel and the return to user mode is kept, and
- * written out on the return if all of it was one page fault. An entry that was
- * interrupted or called the scheduler is dropped whole: what is left then holds
- * no access of an interrupt, of another task, or of half a fault.
+ * between an entry to the kernel and the return to user mode is kept, and added
+ * up on the return if it was a page fault. Interrupts and exceptions within are
+ * left out. What called the scheduler is dropped whole, so that no other task
+ * and no half of a fault is counted.
  *
  * Output, at the end: for each window "faults WINDOW COUNTED DROPPED"; for each
  * line that one vCPU wrote and another touched, and each function that did,
@@ -27,8 +27,8 @@
 
 EXPORT int qemu_plugin_version = 1;
 
-/* Functions whose first instruction says something about the entry at hand */
-enum { VECTOR = 1, SCHEDULE, FAULT };
+/* What an instruction, but for RETURN the first of a function, says of an entry */
+enum { VECTOR = 1, SCHEDULE, FAULT, RETURN };
 /* Windows from 2 on are for page faults; 1 is for any entry (system calls). */
 enum { CLOSED, SYSCALLS };
 
@@ -51,7 +51,7 @@ struct access {
 /* Each is its vCPU's own: QEMU runs the callbacks in the vCPU's thread. */
 static struct vcpu {
 	int window;
-	int entries;		/* exceptions since user mode */
+	int depth;		/* exceptions that have not returned */
 	bool fault, dropped;
 	size_t n;
 	struct access accesses[MAX_ACCESSES];
@@ -199,7 +199,7 @@ static void close_entry(unsigned int vcpu, const struct vcpu *v)
 static void forget_entry(struct vcpu *v)
 {
 	v->n = 0;
-	v->entries = 0;
+	v->depth = 0;
 	v->fault = false;
 	v->dropped = false;
 }
@@ -224,14 +224,18 @@ static void on_mark(unsigned int vcpu, void *data)
 	forget_entry(v);
 }
 
-static void on_function(unsigned int vcpu, void *data)
+static void on_event(unsigned int vcpu, void *data)
 {
 	struct vcpu *v = vcpus[vcpu];
 	int what = (uintptr_t)data;
 
-	if (what == FAULT)
+	if (what == VECTOR)
+		v->depth++;
+	else if (what == RETURN)
+		v->depth--;
+	else if (what == FAULT)
 		v->fault = true;
-	else if (what == SCHEDULE || v->entries++)
+	else
 		v->dropped = true;
 }
 
@@ -242,7 +246,7 @@ static void on_access(unsigned int vcpu, uint32_t info, uint64_t vaddr,
 	struct access *a = v->accesses + v->n;
 	uint64_t line = vaddr / 64;
 
-	if (v->window == CLOSED || v->dropped)
+	if (v->window == CLOSED || v->dropped || v->depth > 1)
 		return;
 	if (!v->n || a[-1].line != line || a[-1].function != data) {
 		if (v->n == MAX_ACCESSES) {
@@ -282,6 +286,16 @@ static int mark_of(const struct plugin_insn *insn)
 	return -1;
 }
 
+/* iretq, eret */
+static bool is_return(const struct plugin_insn *insn)
+{
+	const uint8_t *b = qemu_plugin_insn_data(insn);
+	size_t size = qemu_plugin_insn_size(insn);
+
+	return (size == 2 && !memcmp(b, "\x48\xcf", 2)) ||
+		(size == 4 && !memcmp(b, "\xe0\x03\x9f\xd6", 4));
+}
+
 static void on_exec(struct plugin_insn *insn, exec_cb cb, uintptr_t data)
 {
 	qemu_plugin_register_vcpu_insn_exec_cb(insn, cb, CB_NO_REGS,
@@ -310,7 +324,9 @@ static void on_translate(uint64_t id, struct plugin_tb *tb)
 		}
 		s = symbol_at(address);
 		if (s->what && s->address == address)
-			on_exec(insn, on_function, s->what);
+			on_exec(insn, on_event, s->what);
+		else if (is_return(insn))
+			on_exec(insn, on_event, RETURN);
 		qemu_plugin_register_vcpu_mem_cb(insn, on_access, CB_NO_REGS,
 						 MEM_RW, (void *)s);
 	}

@@ -125,7 +125,7 @@ awk -v cpus="$cpus" -v arch="$arch" '
 				delete seen[win, best]
 			}
 		}
-		print "\n" dropped " of " 6144 * n " faults were interrupted, and are not counted."
+		print "\n" dropped " of " 6144 * n " faults called the scheduler, and are not counted."
 		for (win = 2; win <= 4; win++) {
 			if (lock_writes[win, "both", 1] < 1)
 				fail("base does not fight for mmap_lock: the count is wrong")
