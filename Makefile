@@ -8,9 +8,10 @@ help:
 	@echo 'make demo       from nothing to the table: build, boot, page-fault A/B'
 	@echo 'make test       every test [ONLY=PATTERN] [FULL=1]; last line: N passed, N failed, N skipped'
 	@echo 'make check      the series: applies, each step builds, checkpatch, sparse [FULL=1]'
-	@echo 'make cost       kernel instructions a fault, by kind, against base'
 	@echo 'make page-in    latency of mmap() beside page-ins from a slow disk'
 	@echo 'make conflicts  cache lines that faults on different CPUs fight for [CPUS=4] [ARCH=arm64]'
+	@echo 'make cost       kernel instructions a fault, by kind, against base [COST_PEER=1]'
+	@echo 'make bench      operations a second beside 6.1 and 6.12 [QUICK=1] [WIS=DIR]'
 	@echo 'make vmtests    6.1'\''s own selftests/vm on base and on pervma [ARCH=arm64]'
 	@echo 'make mutants    does removing a lock or a recheck fail a test? [ONLY=NAME]'
 	@echo 'make torture    everything at once, in the debug kernel [SECONDS=1200] [ARCH=arm64]'
@@ -18,13 +19,13 @@ help:
 	@echo 'make refresh    write the commits of build/linux back to this repository'
 	@echo 'make series     export mails for git am and quilt to build/series'
 	@echo 'make apply KDIR=DIR    apply the series to your own 6.1 tree [DRY=1]'
-	@echo 'make kernel     build a kernel [KERNEL=pervma|base|debug]'
+	@echo 'make kernel     build a kernel [KERNEL=pervma|base|peer|debug]'
 	@echo 'make clean      remove build/'
 	@echo
 	@echo './vm -h         boot one of the kernels in QEMU and run a command in it'
 
 KERNEL ?= pervma
-export KDIR DRY FORCE FULL
+export KDIR DRY FORCE FULL QUICK WIS ROUNDS TASKS CASES COST_PEER
 
 deps:
 	@scripts/deps.sh
@@ -40,6 +41,8 @@ page-in:
 	@scripts/page_in.sh
 conflicts:
 	@scripts/conflicts.sh $(or $(CPUS),4) $(ARCH)
+bench:
+	@scripts/bench.sh
 vmtests:
 	@scripts/vmtests.sh $(ARCH)
 torture:
@@ -59,4 +62,4 @@ kernel:
 clean:
 	rm -rf build
 
-.PHONY: help deps demo test check cost conflicts page-in vmtests torture mutants tree refresh series apply kernel clean
+.PHONY: help deps demo test check cost bench conflicts page-in vmtests torture mutants tree refresh series apply kernel clean

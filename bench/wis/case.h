@@ -68,4 +68,12 @@ static inline char *map_at(char *at, int fd, unsigned long nr)
 	return p;
 }
 
+/* Not counted from here on: another task may map at the same place. */
+static inline void unmap(char *p, unsigned long nr)
+{
+	if (case_area)
+		case_area(nr, NULL);
+	munmap(p, SIZE);
+}
+
 #endif

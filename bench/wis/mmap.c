@@ -9,7 +9,7 @@ void testcase(unsigned long long *iterations, unsigned long nr)
 	int fd = backing();
 
 	for (;;) {
-		munmap(map_at(NULL, fd, nr), SIZE);
+		unmap(map_at(NULL, fd, nr), nr);
 		(*iterations)++;
 	}
 }

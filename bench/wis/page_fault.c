@@ -31,6 +31,6 @@ void testcase(unsigned long long *iterations, unsigned long nr)
 			p[i] = 0;
 			(*iterations)++;
 		}
-		munmap(p, SIZE);
+		unmap(p, nr);
 	}
 }

@@ -13,7 +13,7 @@ void testcase(unsigned long long *iterations, unsigned long nr)
 		char *p = map_at(NULL, -1, nr);
 
 		must(pread(fd, p, SIZE, 0) == SIZE, "pread");
-		munmap(p, SIZE);
+		unmap(p, nr);
 		*iterations += SIZE / PAGE;
 	}
 }

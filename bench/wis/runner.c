@@ -120,7 +120,7 @@ static void print_vmas(void)
 		for (long i = 0; i < tasks; i++) {
 			unsigned long area = (unsigned long)shared->task[i].area;
 
-			here += area >= from && area < to;
+			here += area && area >= from && area < to;
 		}
 		areas += here;
 		vmas += here > 0;

@@ -16,6 +16,6 @@ void testcase(unsigned long long *iterations, unsigned long nr)
 			must(!madvise((char *)p + i, PAGE, MADV_DONTNEED) && !p[i], "madvise");
 			(*iterations)++;
 		}
-		munmap((char *)p, SIZE);
+		unmap((char *)p, nr);
 	}
 }

@@ -1,0 +1,241 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""Tables and plots of a run of scripts/bench.sh.
+
+usage: report.py RESULTS.csv OUTDIR CAPTION 6.1-VERSION 6.12-VERSION
+"""
+import csv
+import sys
+from collections import defaultdict
+from math import ceil, exp, log
+from statistics import median
+
+import matplotlib
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+
+KERNELS = ["base", "peer", "off", "on"]
+STYLE = {"base": ("#666666", "o", "--"), "peer": ("#0072b2", "s", "-"),
+         "off": ("#e69f00", "^", "--"), "on": ("#d55e00", "D", "-")}
+plt.rcParams.update({"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "bench",
+                     "axes.spines.top": False, "axes.spines.right": False})
+NOTE = "TCG ratios are no hardware throughput."
+
+
+def read(path):
+    """{(case, variant): {tasks: {kernel: [value]}}}, the VMAs, and latencies"""
+    values = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    vmas, latency = defaultdict(set), defaultdict(lambda: defaultdict(int))
+    with open(path, newline="") as f:
+        for r in csv.DictReader(f):
+            if r["case"] == "latency":
+                latency[r["kernel"]][float(r["variant"])] += int(r["value"])
+                continue
+            key, tasks = (r["case"], r["variant"]), int(r["tasks"])
+            values[key][tasks][r["kernel"]].append(float(r["value"]))
+            if r["vmas"]:
+                vmas[key, tasks].add(r["vmas"])
+    return values, vmas, latency
+
+
+def figure(n, columns, width=3.2, height=2.5):
+    columns = min(n, columns)
+    rows = ceil(n / columns)
+    fig, axes = plt.subplots(rows, columns, squeeze=False, layout="constrained",
+                             figsize=(max(width * columns, 6.6), height * rows + 0.9))
+    for ax in axes.flat[n:]:
+        ax.axis("off")
+    return fig, list(axes.flat)
+
+
+def finish(fig, ax, path, names, caption):
+    handles = [plt.Line2D([], [], color=STYLE[k][0], marker=STYLE[k][1], ls=STYLE[k][2],
+                          label=names[k]) for k in KERNELS]
+    rows = 1 if fig.get_figwidth() > 8 else 2
+    fig.legend(handles=handles, loc="upper center", ncol=4 // rows, frameon=False)
+    fig.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.25 * rows / fig.get_figheight()))
+    fig.supxlabel(f"{caption}. {NOTE}", fontsize=7.5, color="#555555")
+    fig.savefig(path, metadata={"Date": None})
+    plt.close(fig)
+
+
+def lines(values, variant, path, names, caption):
+    cases = [k for k in values if k[1] == variant]
+    if not cases:
+        return False
+    fig, axes = figure(len(cases), 4 if len(cases) > 4 else 2)
+    for ax, key in zip(axes, cases):
+        top = max(max(v) for by in values[key].values() for v in by.values())
+        unit = 1000 if top >= 10000 else 1
+        for k in KERNELS:
+            x = [t for t in sorted(values[key]) if values[key][t][k]]
+            mid = [median(values[key][t][k]) / unit for t in x]
+            low = [m - min(values[key][t][k]) / unit for t, m in zip(x, mid)]
+            high = [max(values[key][t][k]) / unit - m for t, m in zip(x, mid)]
+            colour, marker, style = STYLE[k]
+            # A little aside, so that the spreads do not hide each other
+            aside = (KERNELS.index(k) - 1.5) * 0.05
+            ax.errorbar([t + aside for t in x], mid, yerr=[low, high], color=colour,
+                        marker=marker, ls=style, ms=4, lw=1.3, elinewidth=0.8, capsize=2)
+        ax.set_title(key[0], fontsize=10)
+        ax.set_ylim(bottom=0)
+        ax.set_xticks(sorted(values[key]))
+        ax.set_xlabel(variant)
+        ax.set_ylabel("thousand a second" if unit > 1 else "a second")
+    finish(fig, axes[0], path, names, f"{caption}; median, lowest and highest")
+    return True
+
+
+def mixed(values, path, names, caption):
+    """Both sides of a load: faults across, maps up; a small mark a round."""
+    cases = [c for c in ("mixed", "mixed-1") if (c, "faults") in values]
+    if not cases:
+        return False
+    fig, axes = figure(len(cases), 2, 3.3, 2.9)
+    for ax, case in zip(axes, cases):
+        tasks = max(values[case, "faults"])
+        for k in KERNELS:
+            faults = [v / 1000 for v in values[case, "faults"][tasks][k]]
+            maps = values[case, "maps"][tasks][k]
+            ax.scatter(faults, maps, s=10, color=STYLE[k][0], marker=STYLE[k][1], alpha=0.4, lw=0)
+            ax.scatter(median(faults), median(maps), s=60, color=STYLE[k][0],
+                       marker=STYLE[k][1], ec="black", lw=0.6, zorder=3)
+        ax.set_yscale("log")
+        ax.set_xlim(left=0)
+        ax.set_title(f"{tasks - 1} fault, {'one VMA' if case[-1] == '1' else 'a VMA each'}; 1 maps",
+                     fontsize=10)
+        ax.set_xlabel("thousand faults a second")
+        ax.set_ylabel("maps a second (log)")
+    finish(fig, axes[0], path, names, f"{caption}; large: medians")
+    return True
+
+
+def cumulative(latency, path, names, caption):
+    if not latency:
+        return False
+    fig, axes = figure(1, 1, 6.6, 3.2)
+    for k in KERNELS:
+        total, seen, x, y = sum(latency[k].values()), 0, [], []
+        for us in sorted(latency[k]):
+            # How many took at least that long
+            x.append(us)
+            y.append(100 * (total - seen) / total)
+            seen += latency[k][us]
+        axes[0].step(x, y, where="post", color=STYLE[k][0], ls=STYLE[k][2], lw=1.5)
+    axes[0].set(xscale="log", yscale="log", xlabel="microseconds", ylabel="% that take as long or longer",
+                title="mmap() or munmap() while 2 processes read its maps")
+    axes[0].grid(color="#dddddd", lw=0.5)
+    finish(fig, axes[0], path, names, caption)
+    return True
+
+
+def quantile(counts, q):
+    left = q * sum(counts.values())
+    for us in sorted(counts):
+        left -= counts[us]
+        if left <= 0:
+            return us
+    return max(counts)
+
+
+def number(v):
+    return f"{v / 1000:.1f}k" if v >= 10000 else f"{v:.0f}"
+
+
+def most_areas(seen):
+    """Of 'VMAs of AREAS' those that caught the most areas mapped"""
+    most = max((int(v.split()[-1]) for v in seen), default=0)
+    return ", ".join(sorted(v for v in seen if int(v.split()[-1]) == most))
+
+
+def spread(v):
+    return f"{number(median(v))} ({number(min(v))}-{number(max(v))})"
+
+
+def mean(ratios):
+    return exp(sum(map(log, ratios)) / len(ratios)) if ratios else 0
+
+
+def answer(values, latency):
+    """The result; medians at the highest number of tasks."""
+    text = []
+    threads = [by for key, by in values.items() if key[1] == "threads"]
+    most = max(max(by) for by in values.values())
+    for k, what in (("base", "6.1"), ("peer", "6.12")):
+        ratios, above, below, all_ = [], 0, 0, 0
+        for by in threads:
+            if median(by[max(by)][k]):
+                ratios.append(median(by[max(by)]["on"]) / median(by[max(by)][k]))
+            all_ += len(by)
+            above += sum(min(v["on"]) > max(v[k]) for v in by.values())
+            below += sum(max(v["on"]) < min(v[k]) for v in by.values())
+        if ratios:
+            text.append(f"At {most} threads 6.1 with the series does {mean(ratios):.2f} times what {what} does "
+                        f"({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} cases); of {all_} "
+                        f"measurements {above} lie above every round of {what}'s, {below} below, and "
+                        "the rest overlap.")
+    text.append("\n\n")
+    for case, what in (("mixed", "a VMA each"), ("mixed-1", "one VMA")):
+        if (case, "faults") not in values:
+            continue
+        tasks = max(values[case, "faults"])
+        f = {k: median(values[case, "faults"][tasks][k]) for k in KERNELS}
+        m = {k: median(values[case, "maps"][tasks][k]) for k in KERNELS}
+        text.append(f"Where {tasks - 1} threads fault in {what} and one maps, there are "
+                    f"{f['on'] / f['base']:.2f} times the faults and {m['on'] / max(m['base'], 1):.1f} times "
+                    f"the maps of 6.1 ({f['peer'] / f['base']:.2f} and "
+                    f"{m['peer'] / max(m['base'], 1):.1f} for 6.12).")
+    if latency:
+        q = {k: quantile(latency[k], 0.99) for k in KERNELS}
+        text.append(f"Beside readers of its maps, 99% of mmap() and munmap() take at most "
+                    f"{q['on']:.0f} us, {q['base']:.0f} on 6.1 and {q['peer']:.0f} on 6.12.")
+    return " ".join(text).replace(" \n\n ", "\n\n").strip()
+
+
+def main():
+    if len(sys.argv) != 6:
+        print(__doc__, file=sys.stdout if "-h" in sys.argv else sys.stderr)
+        return "-h" not in sys.argv and 2
+    results, out, caption, version, peer = sys.argv[1:]
+    values, vmas, latency = read(results)
+    if not values:
+        print(f"report.py: {results}: no results", file=sys.stderr)
+        return 1
+    names = {"base": version, "peer": f"{peer} (mainline's lock)",
+             "off": f"{version} + series, off", "on": f"{version} + series, on"}
+
+    md = ["# Benchmarks", "", answer(values, latency), "",
+          f"{caption}, in turn on each kernel, each task on a vCPU of its own. {NOTE} Median "
+          "(lowest-highest); the ratios are of medians. All numbers: "
+          "[results.csv](results.csv).", ""]
+    for name, made in (
+            ("threads", lines(values, "threads", f"{out}/threads.svg", names, caption)),
+            ("processes", lines(values, "processes", f"{out}/processes.svg", names, caption)),
+            ("mixed", mixed(values, f"{out}/mixed.svg", names, caption)),
+            ("latency", cumulative(latency, f"{out}/latency.svg", names, caption))):
+        if made:
+            md += [f"![{name}]({name}.svg)", ""]
+
+    md += ["| case | | tasks | VMAs | " + " | ".join(names[k] for k in KERNELS) +
+           " | on/6.1 | on/6.12 | off/6.1 |", "|---" * 11 + "|"]
+    for key in values:
+        for tasks, by in sorted(values[key].items()):
+            mid = {k: median(by[k]) for k in KERNELS}
+            over = [f"{mid[a] / mid[b]:.2f}" if mid[b] else ""
+                    for a, b in (("on", "base"), ("on", "peer"), ("off", "base"))]
+            md.append(f"| {key[0]} | {key[1]} | {tasks} | {most_areas(vmas[key, tasks])} | " +
+                      " | ".join(spread(by[k]) for k in KERNELS) + " | " + " | ".join(over) + " |")
+    md += ["", "VMAs: in how many VMAs the tasks' areas lay, as /proc/self/maps had it; neighbours merge. "
+           "`mixed`: all but one task fault, a VMA each (`mixed-1`: all in one), and one maps."]
+    if latency:
+        md += ["", "| mmap() or munmap(), us | 50% | 99% | 99.9% | longest | how many |", "|---" * 6 + "|"]
+        for k in KERNELS:
+            cells = [f"{quantile(latency[k], q):.0f}" for q in (0.5, 0.99, 0.999, 1)]
+            md.append(f"| {names[k]} | {' | '.join(cells)} | {sum(latency[k].values())} |")
+    with open(f"{out}/report.md", "w") as f:
+        print("\n".join(md), file=f)
+    print(f"\n{md[2]}\n\n{out}/report.md")
+    return 0
+
+
+sys.exit(main())
