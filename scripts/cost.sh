@@ -1,36 +1,37 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Kernel instructions an operation at one thread, pervma against base.
+# Kernel instructions an operation at one thread, pervma against base, and the
+# peer beside them.
 . "$(dirname "$0")/lib.sh"
 boots=5
 [ "${1:-}" != -h ] || {
 	echo "usage: scripts/cost.sh [-h]     (make cost)"
 	echo "Instructions an operation, counted by QEMU (-icount shift=1): the least of $boots"
-	echo "boots, base and pervma in turn. Repeats to 0.3%. Exit status 1 if a fault costs"
+	echo "boots, of each kernel in turn. Repeats to 0.3%. Exit status 1 if a fault costs"
 	echo "more than base's, the first touch of a VMA more than 1% above, a writer more than"
 	echo "2.3% (2%, and what the count repeats to), reading maps more than 5%."
+	echo "The peer's column is there where that kernel is built, or COST_PEER=1 builds it;"
+	echo "it does not count for the exit status."
 	exit 0
 }
 mkdir -p "$BUILD/bench"
 make -s -C "$TOP/bench" OUTPUT="$BUILD/bench"
+kernels=(base pervma)
+if [ -n "${COST_PEER:-}" ] || [ -f "$BUILD/peer-x86_64/.id" ]; then
+	kernels+=(peer)
+fi
 
 # One CPU, which -icount needs; the clock then counts instructions.
-count()
-{
-	"$TOP/vm" -k "$1" -c 1 -b clocksource=tsc -f "$BUILD/bench/vm_cost" \
-		-q "-accel tcg,thread=single -icount shift=1,sleep=off" -- vm_cost > "$BUILD/cost-$1-$2"
-}
+rm -f "$BUILD/cost"
 for ((boot = 1; boot <= boots; boot++)); do
 	say "counting, boot $boot of $boots"
-	count base "$boot"
-	count pervma "$boot"
+	for k in "${kernels[@]}"; do
+		"$TOP/vm" -k "$k" -c 1 -b clocksource=tsc -f "$BUILD/bench/vm_cost" \
+			-q "-accel tcg,thread=single -icount shift=1,sleep=off" -- vm_cost |
+			sed "s/^/$k /" >> "$BUILD/cost"
+	done
 done
 awk '
-	{ n = $1; sub(/^[^ ]* /, "") }
-	{ base = FILENAME ~ /cost-base/ }
-	base { if (!($0 in b) || n < b[$0]) b[$0] = n; next }
-	!($0 in p) { name[seen++] = $0; p[$0] = n }
-	n < p[$0] { p[$0] = n }
 	# The first touch of a VMA takes mmap_lock on top of the VMA lock. 0.2%
 	# is what a count that nothing has changed differs by.
 	function bound(what)
@@ -40,16 +41,23 @@ awk '
 		if (what ~ /^first/) return 1.01
 		return 1.002
 	}
+	{ k = $1; n = $2; sub(/^[^ ]* [^ ]* /, "") }
+	!((k, $0) in least) || n < least[k, $0] { least[k, $0] = n }
+	k == "pervma" && !seen[$0]++ { name[++names] = $0 }
+	k == "peer" { peer = 1 }
 	END {
-		printf "%-28s %8s %8s %8s\n", "instructions", "base", "pervma", "ratio"
-		for (i = 0; i < seen; i++) {
+		printf "%-28s %8s %8s %8s%s\n", "instructions", "base", "pervma", "ratio",
+			peer ? "     peer    ratio" : ""
+		for (i = 1; i <= names; i++) {
 			what = name[i]
-			limit = bound(what)
-			bad = !(p[what] <= b[what] * limit)
-			printf "%-28s %8.0f %8.0f %8.4f%s\n", what, b[what], p[what],
-				p[what] / b[what], bad ? "  more than " limit : ""
-			more += bad
+			b = least["base", what]; p = least["pervma", what]
+			fits = b && p <= b * bound(what)
+			more += !fits
+			printf "%-28s %8.0f %8.0f %8.4f", what, b, p, b ? p / b : 0
+			if (("peer", what) in least)
+				printf " %8.0f %8.4f", least["peer", what], least["peer", what] / b
+			print fits ? "" : "  more than " bound(what)
 		}
-		exit more || !seen
+		exit more || !names
 	}
-' "$BUILD"/cost-base-* "$BUILD"/cost-pervma-*
+' "$BUILD/cost"
