@@ -13,6 +13,7 @@ from statistics import median
 import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator
 
 KERNELS = ["base", "peer", "off", "on"]
 STYLE = {"base": ("#666666", "o", "--"), "peer": ("#0072b2", "s", "-"),
@@ -54,7 +55,7 @@ def finish(fig, ax, path, names, caption):
     rows = 1 if fig.get_figwidth() > 8 else 2
     fig.legend(handles=handles, loc="upper center", ncol=4 // rows, frameon=False)
     fig.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.25 * rows / fig.get_figheight()))
-    fig.supxlabel(f"{caption}. {NOTE}", fontsize=7.5, color="#555555")
+    fig.supxlabel(f"{caption}.\n{NOTE}", fontsize=7.5, color="#555555")
     fig.savefig(path, metadata={"Date": None})
     plt.close(fig)
 
@@ -97,10 +98,13 @@ def mixed(values, path, names, caption):
         for k in KERNELS:
             faults = [v / 1000 for v in values[case, "faults"][tasks][k]]
             maps = values[case, "maps"][tasks][k]
-            ax.scatter(faults, maps, s=10, color=STYLE[k][0], marker=STYLE[k][1], alpha=0.4, lw=0)
+            ax.scatter(faults, maps, s=16, color=STYLE[k][0], marker=STYLE[k][1], alpha=0.6, lw=0)
             ax.scatter(median(faults), median(maps), s=60, color=STYLE[k][0],
                        marker=STYLE[k][1], ec="black", lw=0.6, zorder=3)
         ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("")
         ax.set_xlim(left=0)
         ax.set_title(f"{tasks - 1} fault, {'one VMA' if case[-1] == '1' else 'a VMA each'}; 1 maps",
                      fontsize=10)
