@@ -168,7 +168,7 @@ def answer(values, latency):
     for k, what in (("base", "6.1"), ("peer", "6.12")):
         ratios, above, below, all_ = [], 0, 0, 0
         for by in threads:
-            if median(by[max(by)][k]):
+            if median(by[max(by)][k]) and median(by[max(by)]["on"]):
                 ratios.append(median(by[max(by)]["on"]) / median(by[max(by)][k]))
             all_ += len(by)
             above += sum(min(v["on"]) > max(v[k]) for v in by.values())
