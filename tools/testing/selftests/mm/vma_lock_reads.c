@@ -193,7 +193,7 @@ static void compare(const struct layout *l)
 		    (!on.error && on.read + on.read_mmap != 1) ||
 		    (!l->mmap_lock && on.read_mmap)) {
 			lock = false;
-			ksft_print_msg("%s, %s: on: %ld without mmap_lock, %ld with it; off: %ld, %ld\n",
+			ksft_print_msg("%s, %s: on: %ld, %ld with mmap_lock; off: %ld, %ld\n",
 				       l->name, advices[i].name, on.read,
 				       on.read_mmap, off.read, off.read_mmap);
 		}
