@@ -5,9 +5,14 @@
 /* mmap_lock and VMAs for the tests, as the series has them in the kernel */
 #include <linux/vma_lock.h>
 
-/* The hook in the protocol's windows, and at the end of each hold */
+/* Slots a CPU */
+#define NR_SLOTS		((int)(SMP_CACHE_BYTES / sizeof(unsigned long)))
+bool slots_are_free(void);
+
+/* Hooks in the protocol's windows, where a VMA may become hot, and at the end of a hold */
 #ifdef CONFIG_PER_VMA_LOCK_DEBUG
 extern void (*shim_delay)(void);
+extern bool (*shim_heat)(void);
 extern int shim_validated;
 #endif
 

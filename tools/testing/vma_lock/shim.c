@@ -61,6 +61,16 @@ int shim_number(int argc, char **argv, int number, const char *usage)
 int vm_event[NR_VMA_LOCK_EVENTS];
 const struct address_space_operations ram_aops = { .read_folio = true };
 
+bool slots_are_free(void)
+{
+	unsigned long *slot = shim_vma_slots;
+
+	for (int i = 0; i < NR_SLOTS * SHIM_CPUS; i++)
+		if (READ_ONCE(slot[i]))
+			return false;
+	return true;
+}
+
 /* --- tasks */
 #define MAX_TASKS 64
 static struct task_struct tasks[MAX_TASKS];
@@ -245,6 +255,13 @@ void vma_lock_delay(void)
 {
 	if (shim_delay)
 		shim_delay();
+}
+
+bool (*shim_heat)(void);
+
+bool vma_lock_heat_now(void)
+{
+	return shim_heat && shim_heat();
 }
 
 void vma_lock_validate(struct mm_struct *mm, unsigned long ip)

@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <sys/stat.h>
 
+typedef unsigned char u8;
+typedef unsigned short u16;
 typedef unsigned long long u64;
 
 #define likely(x)		__builtin_expect(!!(x), 1)
@@ -29,6 +31,8 @@ typedef unsigned long long u64;
 #define noinline		__attribute__((__noinline__))
 #define __aligned(n)		__attribute__((__aligned__(n)))
 #define ARRAY_SIZE(a)		((int)(sizeof(a) / sizeof((a)[0])))
+#define U16_MAX			((u16)~0U)
+#define min_t(type, a, b)	((type)(a) < (type)(b) ? (type)(a) : (type)(b))
 #define EXPORT_SYMBOL(s)
 #define EXPORT_SYMBOL_GPL(s)
 #define _RET_IP_		0UL
@@ -45,9 +49,21 @@ int shim_number(int argc, char **argv, int number, const char *usage);
 #define VM_WARN_ON_ONCE(c)	WARN_ON_ONCE(c)
 
 /* --- memory ordering */
-#define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
+#ifdef SHIM_READS	/* shim_read() is called behind each load. */
+void shim_read(const void *address);
+#define SHIM_LOAD(p, order)						\
+({									\
+	__auto_type __value = __atomic_load_n(p, order);		\
+									\
+	shim_read(p);							\
+	__value;							\
+})
+#else
+#define SHIM_LOAD(p, order)	__atomic_load_n(p, order)
+#endif
+#define READ_ONCE(x)		SHIM_LOAD(&(x), __ATOMIC_RELAXED)
 #define WRITE_ONCE(x, v)	__atomic_store_n(&(x), v, __ATOMIC_RELAXED)
-#define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define smp_load_acquire(p)	SHIM_LOAD(p, __ATOMIC_ACQUIRE)
 #define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 
 /*
@@ -112,6 +128,29 @@ ATOMIC_OP(atomic_fetch_and_relaxed, fetch_and, __ATOMIC_RELAXED)
 #define atomic_dec_return_relaxed(v)	atomic_sub_return_relaxed(1, v)
 #define atomic_fetch_andnot_release(i, v) atomic_fetch_and_release(~(i), v)
 #define atomic_andnot(i, v)	((void)atomic_fetch_and_relaxed(~(i), v))
+#define atomic_inc(v)		((void)__atomic_fetch_add(&(v)->counter, 1, __ATOMIC_RELAXED))
+#define atomic_dec(v)		((void)__atomic_fetch_sub(&(v)->counter, 1, __ATOMIC_RELAXED))
+
+/* Orders nothing if it fails. */
+#define CMPXCHG(p, old, new, order)					\
+({									\
+	__typeof__(*(p)) __old = (old);					\
+									\
+	__atomic_compare_exchange_n(p, &__old, new, false, order,	\
+				    __ATOMIC_RELAXED);			\
+	__old;								\
+})
+#define cmpxchg(p, old, new)						\
+({									\
+	__typeof__(*(p)) __was;						\
+									\
+	smp_mb_atomic();						\
+	__was = CMPXCHG(p, old, new, __ATOMIC_SEQ_CST);			\
+	smp_mb_atomic();						\
+	__was;								\
+})
+#define cmpxchg_release(p, old, new)	CMPXCHG(p, old, new, __ATOMIC_RELEASE)
+#define cmpxchg_relaxed(p, old, new)	CMPXCHG(p, old, new, __ATOMIC_RELAXED)	/* mutants' */
 
 /* --- tasks: one a thread, never freed, so that a late waker finds memory */
 #define TASK_RUNNING		0
@@ -127,6 +166,8 @@ struct task_struct {
 	int sleeps;		/* calls of schedule() */
 	bool killed;		/* by a fatal signal */
 	int vma_locks;		/* held, for what stands in for lockdep */
+	int cpu;		/* where it pretends to run */
+	unsigned long *vma_slot;
 	unsigned long rcu;	/* odd inside rcu_read_lock() */
 	int rcu_nesting;
 };
@@ -136,6 +177,22 @@ struct task_struct *task_new(struct mm_struct *mm);
 void task_kill(struct task_struct *task);
 void schedule(void);
 #define cond_resched()		do { } while (0)
+
+/* --- CPUs: as many as the test likes; a task moves by writing its ->cpu */
+#define SHIM_CPUS		4
+#ifndef SMP_CACHE_BYTES
+#define SMP_CACHE_BYTES		64
+#endif
+#define num_possible_cpus()	SHIM_CPUS
+#define for_each_possible_cpu(cpu)	for ((cpu) = 0; (cpu) < SHIM_CPUS; (cpu)++)
+#define raw_smp_processor_id()	(current->cpu)
+/* Another name, for tests that look inside */
+#define DEFINE_PER_CPU_ALIGNED(type, name)				\
+	type name[SHIM_CPUS] __aligned(64);				\
+	void *const shim_##name = name
+#define per_cpu_ptr(p, cpu)	(&(*(p))[cpu])
+#define raw_cpu_ptr(p)		per_cpu_ptr(p, raw_smp_processor_id())
+extern void *const shim_vma_slots;
 
 struct rcuwait {
 	struct task_struct *task;
@@ -202,6 +259,13 @@ struct lockdep_map {
 	VM_WARN_ON_ONCE(((void)(map), current->vma_locks-- <= 0))
 #define lockdep_assert_held_write(sem)					\
 	VM_WARN_ON_ONCE(READ_ONCE((sem)->owner) != current)
+#define lockdep_assert(c)	VM_WARN_ON_ONCE(!(c))
+#define lock_is_held(map)	((void)(map), current->vma_locks > 0)
+/* For read by whom it does not know. */
+#define lockdep_is_held(sem)						\
+	(READ_ONCE((sem)->owner) == current || READ_ONCE((sem)->readers))
+#define rwsem_is_locked(sem)						\
+	(READ_ONCE((sem)->owner) || READ_ONCE((sem)->readers))
 
 /*
  * --- the maple tree: a slot a page, each published by itself. A range is

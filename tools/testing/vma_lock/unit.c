@@ -19,7 +19,7 @@
 
 static struct mm_struct mm;
 static struct vm_area_struct *one, *two;	/* pages 1-2 and 4 */
-static struct task_struct *reader, *writer;
+static struct task_struct *reader, *other, *writer;
 static bool failed;
 
 #define EXPECT(c)							\
@@ -51,12 +51,12 @@ static struct vm_area_struct *mapped(unsigned long first, unsigned long last)
 	return vma;
 }
 
-static bool read_lock(struct vm_area_struct *vma)
+static bool read_lock_by(struct task_struct *who, struct vm_area_struct *vma)
 {
 	struct task_struct *task = current;
 	bool ret;
 
-	current = reader;
+	current = who;
 	rcu_read_lock();
 	ret = vma_start_read(vma);
 	rcu_read_unlock();
@@ -64,22 +64,37 @@ static bool read_lock(struct vm_area_struct *vma)
 	return ret;
 }
 
-static void read_unlock(struct vm_area_struct *vma)
+static void read_unlock_by(struct task_struct *who, struct vm_area_struct *vma)
 {
 	struct task_struct *task = current;
 
-	current = reader;
+	current = who;
 	vma_end_read(vma);
 	current = task;
 }
 
-static bool readable(struct vm_area_struct *vma)
+static bool readable_by(struct task_struct *who, struct vm_area_struct *vma)
 {
-	bool ret = read_lock(vma);
+	bool ret = read_lock_by(who, vma);
 
 	if (ret)
-		read_unlock(vma);
+		read_unlock_by(who, vma);
 	return ret;
+}
+
+static bool read_lock(struct vm_area_struct *vma)
+{
+	return read_lock_by(reader, vma);
+}
+
+static void read_unlock(struct vm_area_struct *vma)
+{
+	read_unlock_by(reader, vma);
+}
+
+static bool readable(struct vm_area_struct *vma)
+{
+	return readable_by(reader, vma);
 }
 
 /* All that the lock is made of */
@@ -129,6 +144,26 @@ static void in_nth_window(int n, void (*fn)(void))
 {
 	windows = n;
 	in_window = fn;
+}
+
+/* Run @fn as the writer behind the @n-th load of @address from now. */
+static const void *watched;
+static int reads_left;
+
+void shim_read(const void *address)
+{
+	if (address != watched || --reads_left)
+		return;
+	watched = NULL;
+	windows = 1;
+	count_windows();
+}
+
+static void in_nth_read(const void *address, int n, void (*fn)(void))
+{
+	watched = address;
+	reads_left = n;
+	in_nth_window(INT_MAX, fn);
 }
 
 /* A writer that may have to sleep, in a thread of its own */
@@ -428,11 +463,11 @@ static void test_woken_for_nothing(void)
 {
 	struct sleeper s;
 
-	__vma_wake_writer(&mm);		/* nobody there */
+	rcuwait_wake_up(&mm.vma_lock.writer);		/* nobody there */
 	EXPECT(read_lock(one));
 	sleeper_start(&s, lock_one);
 	EXPECT(sleeper_sleeps(&s, 1));
-	__vma_wake_writer(&mm);
+	rcuwait_wake_up(&mm.vma_lock.writer);
 	EXPECT(sleeper_sleeps(&s, 2));
 	task_kill(writer);		/* it is not killable */
 	read_unlock(one);
@@ -845,6 +880,356 @@ static void test_number_before_look(void)
 	}
 }
 
+/* --- hot VMAs */
+
+/* Other readers, from this CPU and that, until the VMA is hot: how many? */
+static int heat(struct vm_area_struct *vma)
+{
+	int n = 0;
+
+	while (!vma->vma_lock.hot && n < 1000) {
+		other->cpu = !vma->vma_lock.cpu;
+		EXPECT(readable_by(other, vma));
+		n++;
+	}
+	return n;
+}
+
+/* Does @who hold @vma in a slot of @cpu, counted in refs by a writer or not? */
+static bool in_slot(struct task_struct *who, struct vm_area_struct *vma, int cpu, bool counted)
+{
+	unsigned long *slots = shim_vma_slots, *slot = who->vma_slot;
+
+	return slot && *slot == ((unsigned long)vma | counted) &&
+		(slot - slots) / NR_SLOTS == cpu;
+}
+
+static void test_heat(void)
+{
+	for (int i = 0; i < 100; i++)
+		EXPECT(readable(one));
+	EXPECT(!one->vma_lock.hot);
+
+	atomic_set(&mm.mm_users, 1);
+	for (int i = 0; i < 100; i++) {
+		reader->cpu = !reader->cpu;
+		EXPECT(readable(one));
+	}
+	EXPECT(!one->vma_lock.hot);
+	atomic_set(&mm.mm_users, 2);
+	EXPECT(heat(one) == 1);
+
+	EXPECT(heat(two) == VMA_LOCK_CHILL + 1);
+	EXPECT(two->vma_lock.hot == mm.vma_lock.mm_lock_seq);
+	EXPECT(readable(two));
+}
+
+static void test_hot_reader(void)
+{
+	heat(one);
+	for (reader->cpu = 0; reader->cpu < SHIM_CPUS; reader->cpu++) {
+		EXPECT(read_lock(one));
+		EXPECT(in_slot(reader, one, reader->cpu, false));
+		EXPECT(vma_lock_refs(one) == 0);
+		vma_assert_locked(one);
+		read_unlock(one);
+		EXPECT(!reader->vma_slot && slots_are_free());
+		EXPECT(vma_lock_refs(one) == 0);
+	}
+}
+
+static void test_other_cpu(void)
+{
+	heat(one);
+	EXPECT(read_lock(one));
+	reader->cpu = 3;
+	EXPECT(read_lock_by(other, one));
+	read_unlock(one);
+	EXPECT(!reader->vma_slot);
+	EXPECT(in_slot(other, one, other->cpu, false));
+	read_unlock_by(other, one);
+	EXPECT(slots_are_free());
+}
+
+/* The slot is for one VMA, be it twice; others of the task are counted. */
+static void nested(struct vm_area_struct *second, bool first_goes)
+{
+	EXPECT(read_lock(one));
+	EXPECT(read_lock(second));
+	EXPECT(in_slot(reader, one, 0, false));
+	EXPECT(vma_lock_refs(second) == 1);
+	read_unlock(first_goes ? one : second);
+	EXPECT(!reader->vma_slot == (first_goes || second == one));
+	EXPECT(vma_lock_refs(second) == (first_goes || second == one));
+	read_unlock(first_goes ? second : one);
+	EXPECT(vma_lock_refs(second) == 0);
+	EXPECT(!reader->vma_slot && slots_are_free());
+}
+
+static void test_nested(void)
+{
+	heat(one);
+	heat(two);
+	nested(two, false);
+	nested(two, true);
+	nested(one, true);
+}
+
+static void test_slots_full(void)
+{
+	static struct task_struct tasks[NR_SLOTS + 1];
+
+	heat(one);
+	for (int i = 0; i <= NR_SLOTS; i++) {
+		EXPECT(read_lock_by(&tasks[i], one));
+		EXPECT(in_slot(&tasks[i], one, 0, false) == (i < NR_SLOTS));
+	}
+	EXPECT(vma_lock_refs(one) == 1);
+	for (int i = 0; i <= NR_SLOTS; i++)
+		read_unlock_by(&tasks[i], one);
+	EXPECT(vma_lock_refs(one) == 0);
+}
+
+static void take_a_slot(void)
+{
+	EXPECT(read_lock_by(other, two));
+}
+
+/* Two find the same slot free. */
+static void test_slot_taken(void)
+{
+	heat(one);
+	heat(two);
+	other->cpu = reader->cpu;
+	in_nth_read(shim_vma_slots, 1, take_a_slot);
+	EXPECT(read_lock(one));
+	EXPECT(in_slot(reader, one, 0, false) && in_slot(other, two, 0, false));
+	EXPECT(reader->vma_slot != other->vma_slot);
+	read_unlock(one);
+	read_unlock_by(other, two);
+}
+
+/* Readers in slots: counted, waited for; and the last wakes the writer. */
+static void drain_hot(int (*fn)(void))
+{
+	struct sleeper s;
+
+	heat(one);
+	reader->cpu = 3;
+	EXPECT(read_lock(one) && read_lock_by(other, one));
+	sleeper_start(&s, fn);
+	EXPECT(sleeper_sleeps(&s, 1));
+	EXPECT(!one->vma_lock.hot);
+	EXPECT(vma_lock_refs(one) == (VMA_LOCK_WAITED | 2));
+	EXPECT(in_slot(reader, one, 3, true));
+	read_unlock(one);
+	EXPECT(sleeper_sleeps(&s, 2));
+	EXPECT(vma_lock_refs(one) == (VMA_LOCK_WAITED | 1));
+	EXPECT(!reader->vma_slot);
+	read_unlock_by(other, one);
+	EXPECT(sleeper_end(&s) == 0);
+	EXPECT(vma_lock_refs(one) == 0 && slots_are_free());
+	EXPECT(!readable(one));
+	current = writer;
+	mmap_write_unlock(&mm);
+	EXPECT(readable(one));
+}
+static void test_drain_hot_one(void) { drain_hot(lock_one); }
+static void test_drain_hot_all(void) { drain_hot(lock_all); }
+
+static void reader_leaves(void)
+{
+	read_unlock(one);
+}
+
+/* Out of its slot when a writer has just seen it there */
+static void test_leaves_uncounted(void)
+{
+	heat(one);
+	EXPECT(read_lock(one));
+	mmap_write_lock_narrow(&mm);
+	in_nth_read(reader->vma_slot, 1, reader_leaves);
+	EXPECT(vma_try_start_write(one));
+	EXPECT(!in_window);
+	EXPECT(vma_lock_refs(one) == 0);
+	mmap_write_unlock(&mm);
+}
+
+/* Cold, with a reader in a slot that is counted, and no writer any more */
+static void expect_counted(struct state before)
+{
+	before.one_refs = 1;
+	EXPECT(same(before));
+	EXPECT(!one->vma_lock.hot);
+	EXPECT(in_slot(reader, one, 0, true));
+	EXPECT(!mm.vma_lock.writer.task);
+	EXPECT(readable_by(other, one));
+}
+
+static void test_killed_hot(void)
+{
+	struct state before;
+	struct sleeper s;
+
+	heat(one);
+	EXPECT(read_lock(one));
+	before = state();
+	sleeper_start(&s, lock_one_killable);
+	EXPECT(sleeper_sleeps(&s, 1));
+	task_kill(writer);
+	EXPECT(sleeper_end(&s) == -EINTR);
+	before.mm_seq |= VMA_SEQ_HELD;
+	expect_counted(before);
+	current = writer;
+	mmap_write_unlock(&mm);
+	before = state();
+	EXPECT(mmap_write_lock_killable(&mm) == -EINTR);
+	before.mm_seq += VMA_SEQ_STEP;
+	expect_counted(before);
+	heat(one);	/* Whoever is counted is so once, hot or not. */
+	EXPECT(mmap_write_lock_killable(&mm) == -EINTR);
+	before.mm_seq += VMA_SEQ_STEP;
+	expect_counted(before);
+	read_unlock(one);
+	EXPECT(vma_lock_refs(one) == 0 && slots_are_free());
+}
+
+static void test_try_hot(void)
+{
+	struct state before;
+
+	heat(one);
+	EXPECT(read_lock(one));
+	mmap_write_lock_narrow(&mm);
+	before = state();
+	for (int i = 0; i < 2; i++) {
+		EXPECT(!vma_try_start_write(one));
+		expect_counted(before);
+		heat(one);
+	}
+	EXPECT(!vma_try_start_write_all(&mm));
+	expect_counted(before);
+	read_unlock(one);
+	EXPECT(vma_lock_refs(one) == 0 && slots_are_free());
+	heat(one);
+	EXPECT(vma_try_start_write(one));
+	EXPECT(!one->vma_lock.hot && !readable(one));
+	mmap_write_unlock(&mm);
+
+	heat(one);
+	EXPECT(read_lock(one));
+	before = state();
+	EXPECT(!mmap_write_trylock(&mm));
+	before.mm_seq += VMA_SEQ_STEP;
+	expect_counted(before);
+	read_unlock(one);
+	EXPECT(mmap_write_trylock(&mm));
+	mmap_write_unlock(&mm);
+}
+
+static void test_chill(void)
+{
+	heat(one);
+	mmap_write_lock(&mm);
+	EXPECT(!one->vma_lock.hot);
+	mmap_write_unlock(&mm);
+	EXPECT(heat(one) == VMA_LOCK_CHILL * SHIM_CPUS + 1);
+}
+
+/* Windows of a lookup of a hot VMA: 1 found, 2 seen hot, 3 claimed */
+static void lock_and_unlock(void)
+{
+	lock_one();
+	mmap_write_unlock(&mm);
+}
+
+static void lock_and_heat(void)
+{
+	lock_and_unlock();
+	heat(one);
+}
+
+/* It is not hot any more, or hot again: there was a writer that did not see us. */
+static void test_hot_no_more(void)
+{
+	static void (*const fn[])(void) = { lock_and_unlock, lock_and_heat };
+
+	for (int i = 0; i < ARRAY_SIZE(fn); i++) {
+		heat(one);
+		in_nth_window(2, fn[i]);
+		EXPECT(!lookup(0x1000));
+		EXPECT(counted(VMA_LOCK_FALLBACK_WRITE_LOCKED, false));
+		EXPECT(!in_window);
+		EXPECT(vma_lock_refs(one) == 0 && slots_are_free());
+	}
+}
+
+static struct sleeper detacher;
+
+static int detach_locked_one(void)
+{
+	lock_one();
+	vma_mark_detached(one);
+	mmap_write_downgrade(&mm);
+	return 0;
+}
+
+static void start_detacher(void)
+{
+	sleeper_start(&detacher, detach_locked_one);
+	EXPECT(sleeper_sleeps(&detacher, 1));
+	EXPECT(vma_lock_refs(one) == (VMA_LOCK_WAITED | 1));
+}
+
+/* The claim is seen, and waited for, until it has rechecked. */
+static void test_detach_claimed(void)
+{
+	heat(one);
+	in_nth_window(3, start_detacher);
+	EXPECT(!lookup(0x1000));
+	EXPECT(!in_window);
+	sleeper_end(&detacher);
+	EXPECT(vma_lock_refs(one) == VMA_LOCK_DETACHED && slots_are_free());
+	mmap_read_unlock(&mm);
+}
+
+/* By the only user, who need not make it cold */
+static void test_detached_hot(void)
+{
+	heat(one);
+	atomic_set(&mm.mm_users, 1);
+	detach_locked_one();
+	atomic_set(&mm.mm_users, 2);
+	one->vma_lock.hot = 1;
+	EXPECT(!lookup(0x1000));
+	EXPECT(counted(VMA_LOCK_FALLBACK_DETACHED, true));
+	EXPECT(vma_lock_refs(one) == VMA_LOCK_DETACHED && slots_are_free());
+	mmap_read_unlock(&mm);
+}
+
+static void heat_and_read(void)
+{
+	one->vma_lock.chill = 0;
+	other->cpu = !one->vma_lock.cpu;
+	readable_by(other, one);
+	EXPECT(!read_lock(one));
+}
+
+/* A writer looks whether the VMA is hot when it can't become so any more. */
+static void test_hot_look(void)
+{
+	EXPECT(readable(one));
+	mmap_write_lock_narrow(&mm);
+	in_nth_read(&one->vma_lock.hot, 1, heat_and_read);
+	vma_start_write(one);
+	EXPECT(!in_window);
+	mmap_write_unlock(&mm);
+	in_nth_read(&one->vma_lock.hot, 1, heat_and_read);
+	mmap_write_lock(&mm);
+	EXPECT(!in_window);
+	mmap_write_unlock(&mm);
+}
+
 /* --- others */
 static void test_mmap_file(void)
 {
@@ -898,8 +1283,21 @@ static void test_asserts(void)
 	EXPECT_WARNING(vma_assert_write_locked(one));
 	EXPECT_WARNING(vma_assert_locked(one));
 	EXPECT_WARNING(vma_mark_detached(one));
+	vma_assert_stable(one);
 	EXPECT_WARNING(vma_start_write_none(&mm));
 	mmap_write_unlock(&mm);
+	EXPECT_WARNING(vma_assert_stable(two));
+	EXPECT(read_lock(two));
+	vma_assert_stable(two);
+	current = other;
+	down_write(&mm.mmap_lock);
+	current = writer;
+	EXPECT_WARNING(vma_assert_stable(two));		/* held by others, both */
+	current = reader;
+	vma_assert_stable(two);
+	current = writer;
+	up_write(&mm.mmap_lock);
+	read_unlock(two);
 	one->vma_lock.vm_lock_seq = 0;
 	EXPECT_WARNING(vma_start_write(one));		/* mmap_lock not held */
 	down_write(&mm.mmap_lock);
@@ -961,6 +1359,22 @@ static const struct {
 	{ "lookup: detached after the glance", test_detach_after_glance },
 	{ "lookup: a writer comes after the publication", test_writer_after_publication },
 	{ "the number is set before readers are looked for", test_number_before_look },
+	{ "hot: after so many changes of CPU, and not for one user", test_heat },
+	{ "hot: readers are in slots of their CPU", test_hot_reader },
+	{ "hot: released from another CPU", test_other_cpu },
+	{ "hot: the second VMA of a task, and the same twice", test_nested },
+	{ "hot: no slot is free", test_slots_full },
+	{ "hot: two readers find the same slot free", test_slot_taken },
+	{ "hot: a writer of one VMA is woken by the last reader", test_drain_hot_one },
+	{ "hot: a writer of all is woken by the last reader", test_drain_hot_all },
+	{ "hot: a reader leaves while it is counted", test_leaves_uncounted },
+	{ "hot: killed while waiting", test_killed_hot },
+	{ "hot: try fails with a reader", test_try_hot },
+	{ "hot: how long a VMA stays cold after a writer", test_chill },
+	{ "hot: a claim lets go of a VMA that was cold meanwhile", test_hot_no_more },
+	{ "hot: detaching waits for a claim", test_detach_claimed },
+	{ "hot: detached", test_detached_hot },
+	{ "hot: a writer looks late enough", test_hot_look },
 	{ "which files' ->mmap() gets the wide form", test_mmap_file },
 	{ "the assertions warn", test_asserts },
 	{ "a reader that waits is reported", test_lock_order },
@@ -978,6 +1392,7 @@ int main(int argc, char **argv)
 	shim_watchdog(3);
 	shim_delay = count_windows;
 	reader = task_new(&mm);
+	other = task_new(&mm);
 	writer = task_new(&mm);
 	printf("TAP version 13\n1..%d\n", ARRAY_SIZE(tests));
 	for (int i = 0; i < ARRAY_SIZE(tests); i++) {
@@ -985,9 +1400,10 @@ int main(int argc, char **argv)
 		shim_warned = 0;
 		mm_init(&mm, 2);
 		memset(reader, 0, sizeof(*reader));
+		memset(other, 0, sizeof(*other));
 		memset(writer, 0, sizeof(*writer));
 		current = writer;
-		reader->mm = writer->mm = &mm;
+		reader->mm = other->mm = writer->mm = &mm;
 		one = mapped(1, 2);
 		two = mapped(4, 4);
 		mm.vma_lock.used = false;
@@ -1000,7 +1416,9 @@ int main(int argc, char **argv)
 		EXPECT(!(mm.vma_lock.mm_lock_seq & VMA_SEQ_MASK));
 		EXPECT(!(vma_lock_refs(one) & ~VMA_LOCK_DETACHED));
 		EXPECT(!reader->vma_locks && !writer->vma_locks);
+		EXPECT(!reader->vma_slot && !other->vma_slot && slots_are_free());
 		in_window = NULL;
+		watched = NULL;
 		free(one);
 		free(two);
 		nr_failed += failed;
