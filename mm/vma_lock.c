@@ -71,34 +71,6 @@ static bool vma_drained(struct vm_area_struct *vma)
 		 VMA_LOCK_READERS);
 }
 
-/*
- * Wait until no reader is published. Whoever publishes meanwhile sees WAITED,
- * the sequence or DETACHED, and leaves again without having touched anything.
- *
- * The mm has one waiter at a time: mmap_lock is held for write.
- */
-static int vma_drain(struct vm_area_struct *vma, bool killable)
-{
-	struct mm_struct *mm = vma->vm_mm;
-	int ret;
-
-	/*
-	 * Fully ordered, and on the word that readers decrement: a reader that
-	 * leaves after this sees WAITED and wakes us, one that left before is
-	 * not counted any more when we look.
-	 */
-	atomic_fetch_or(VMA_LOCK_WAITED, &vma->vma_lock.refs);
-	ret = rcuwait_wait_event(&mm->vma_lock.writer, vma_drained(vma),
-				 killable ? TASK_KILLABLE :
-					    TASK_UNINTERRUPTIBLE);
-	/*
-	 * A late waker holds no reference to the VMA, only to the mm, and finds
-	 * no task in @writer, or one that bears being woken for nothing.
-	 */
-	atomic_andnot(VMA_LOCK_WAITED, &vma->vma_lock.refs);
-	return ret;
-}
-
 /* A counted reader less. */
 static void vma_unpublish(struct vm_area_struct *vma)
 {
@@ -169,8 +141,8 @@ static noinline void vma_heat(struct vm_area_struct *vma, u64 seq, u8 cpu)
 		return;
 	}
 	/*
-	 * One number for one period in which the VMA is hot: when it becomes
-	 * hot again mmap_lock has been held for write.
+	 * One number for one period in which the VMA is hot, but for a writer
+	 * that gave up: the next one is told by vma_has_readers().
 	 */
 	if (!READ_ONCE(vma->vma_lock.hot) &&
 	    atomic_read(&vma->vm_mm->mm_users) > 1)
@@ -190,6 +162,11 @@ static noinline void vma_make_cold(struct vm_area_struct *vma)
 	WRITE_ONCE(vma->vma_lock.chill,
 		   min_t(unsigned int, U16_MAX,
 			 VMA_LOCK_CHILL * num_possible_cpus()));
+	/*
+	 * A claim that is not seen below sees that the VMA is cold, also if we
+	 * give up and take the sequence back. Its claim is the other barrier.
+	 */
+	smp_mb();
 	for_each_possible_cpu(cpu) {
 		unsigned long *slot = per_cpu_ptr(&vma_slots, cpu)->slot;
 
@@ -209,12 +186,52 @@ static noinline void vma_make_cold(struct vm_area_struct *vma)
 	}
 }
 
-/* Behind A': do readers still have to leave? */
+/*
+ * Behind A': do readers still have to leave? Whether the VMA is hot is looked at
+ * behind C', for one that was counted may have made it so and left. From then on
+ * nobody can, until the write lock ends.
+ */
 static bool vma_has_readers(struct vm_area_struct *vma)
 {
-	if (unlikely(READ_ONCE(vma->vma_lock.hot)))
-		vma_make_cold(vma);
+	bool drained = vma_drained(vma);
+
+	if (likely(!READ_ONCE(vma->vma_lock.hot)))
+		return !drained;
+	vma_make_cold(vma);
 	return !vma_drained(vma);
+}
+
+/*
+ * Wait until no reader is published. Whoever publishes meanwhile sees WAITED,
+ * the sequence or DETACHED, and leaves again without having touched anything.
+ *
+ * The mm has one waiter at a time: mmap_lock is held for write.
+ */
+static int vma_drain(struct vm_area_struct *vma, bool killable)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	int ret;
+
+	do {
+		/*
+		 * Fully ordered, and on the word that readers decrement: a
+		 * reader that leaves after this sees WAITED and wakes us, one
+		 * that left before is not counted any more when we look.
+		 */
+		atomic_fetch_or(VMA_LOCK_WAITED, &vma->vma_lock.refs);
+		ret = rcuwait_wait_event(&mm->vma_lock.writer, vma_drained(vma),
+					 killable ? TASK_KILLABLE :
+						    TASK_UNINTERRUPTIBLE);
+		/*
+		 * A late waker holds no reference to the VMA, only to the mm,
+		 * and finds no task in @writer, or one that bears being woken
+		 * for nothing.
+		 */
+		atomic_andnot(VMA_LOCK_WAITED, &vma->vma_lock.refs);
+		/* Made hot by one of those that we waited for? */
+	} while (!ret && unlikely(READ_ONCE(vma->vma_lock.hot)) &&
+		 vma_has_readers(vma));
+	return ret;
 }
 
 /*

@@ -1215,6 +1215,58 @@ static void heat_and_read(void)
 	EXPECT(!read_lock(one));
 }
 
+/*
+ * A claim between a writer that gives up, and makes the VMA cold, and one that waits;
+ * and during that wait a reader that is counted makes the VMA hot again. All is
+ * in one hold: the number is the same.
+ */
+static struct sleeper waiter;
+static struct task_struct in_refs;
+
+static int lock_one_in_hold(void)
+{
+	vma_start_write(one);
+	return 0;
+}
+
+static void start_waiter(void)
+{
+	sleeper_start(&waiter, lock_one_in_hold);
+	EXPECT(sleeper_sleeps(&waiter, 1));
+}
+
+static void heat_beside_waiter(void)
+{
+	one->vma_lock.chill = 0;
+	other->cpu = !one->vma_lock.cpu;
+	in_nth_window(3, start_waiter);
+	EXPECT(read_lock_by(other, one));
+	EXPECT(!in_window && one->vma_lock.hot == mm.vma_lock.mm_lock_seq);
+	read_unlock_by(other, one);
+	EXPECT(sleeper_sleeps(&waiter, 2));
+	read_unlock_by(&in_refs, one);
+	EXPECT(sleeper_sleeps(&waiter, 3));	/* for the claim */
+}
+
+static void try_in_hold(void)
+{
+	EXPECT(!vma_try_start_write(one));
+	in_nth_read(&one->vma_lock.vm_lock_seq, 1, heat_beside_waiter);
+}
+
+static void test_hot_again(void)
+{
+	mmap_write_lock_narrow(&mm);
+	EXPECT(read_lock_by(&in_refs, one));
+	heat(one);
+	in_nth_window(1, try_in_hold);
+	EXPECT(!read_lock(one));
+	EXPECT(!in_window);
+	sleeper_end(&waiter);
+	EXPECT(vma_lock_refs(one) == 0);
+	mmap_write_unlock(&mm);
+}
+
 /* A writer looks whether the VMA is hot when it can't become so any more. */
 static void test_hot_look(void)
 {
@@ -1375,6 +1427,7 @@ static const struct {
 	{ "hot: detaching waits for a claim", test_detach_claimed },
 	{ "hot: detached", test_detached_hot },
 	{ "hot: a writer looks late enough", test_hot_look },
+	{ "hot: a writer looks again, once readers have left", test_hot_again },
 	{ "which files' ->mmap() gets the wide form", test_mmap_file },
 	{ "the assertions warn", test_asserts },
 	{ "a reader that waits is reported", test_lock_order },
