@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What it costs to take and release the read lock of one VMA, on this machine's
- * own CPUs: mm/vma_lock.c as it is, against other forms of such a lock. A form is
- * a pair of functions in forms[]. All are measured in turn in each round; what
- * counts is the ratio to the first in the same round.
+ * own CPUs: mm/vma_lock.c as it is, cold and hot, against another form of such a
+ * lock. A form is a pair of functions in forms[].
+ *
+ * Others may use the machine. So threads, each bound to a CPU, run in bursts of
+ * about a millisecond, and a burst counts only if no thread lost its CPU in it and
+ * all ran at the same time; any other is repeated. Each round has a burst of every
+ * form in every case, and what is to be compared is compared within a round.
  */
 #define _GNU_SOURCE
 #include <linux/vma_lock.h>
 
+#include <float.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +23,9 @@
 #include "mm.h"
 
 #define MAX_CPUS 2
-#define BATCH 100000
+#define MAX_ROUNDS 1000
+#define BURST 50000
+#define TRIES 3000	/* to get one that counts */
 
 /*
  * The shape of 6.12's: two looks at the sequence, a count that is raised by a
@@ -33,7 +40,7 @@ struct rwsem_shape {
 #define READ_FAILED 0xffL	/* writer, waiters, ... */
 
 struct bench_vma {
-	struct vm_area_struct vma;
+	struct vm_area_struct cold, hot __aligned(64);
 	struct rwsem_shape sem __aligned(64);
 	int lock_seq __aligned(64);
 } __aligned(64);
@@ -80,35 +87,28 @@ static inline void shape_unlock(struct bench_vma *b)
 	sem_read_unlock(&b->sem);
 }
 
-static inline bool ours_lock(struct bench_vma *b)
-{
-	return vma_start_read(&b->vma);
-}
-
-static inline void ours_unlock(struct bench_vma *b)
-{
-	vma_end_read(&b->vma);
-}
-
 /* A loop for each form, so that it calls what the kernel would */
-#define FORM(name)							\
-static void name##_batch(struct bench_vma *b)				\
+#define FORM(name, lock, unlock, what)					\
+static void name##_burst(struct bench_vma *b)				\
 {									\
-	for (int i = 0; i < BATCH; i++) {				\
-		if (!name##_lock(b))					\
+	for (int i = 0; i < BURST; i++) {				\
+		if (!lock(what))					\
 			abort();					\
-		name##_unlock(b);					\
+		unlock(what);						\
 	}								\
 }
-FORM(shape)
-FORM(ours)
+FORM(shape, shape_lock, shape_unlock, b)
+FORM(cold, vma_start_read, vma_end_read, &b->cold)
+FORM(hot, vma_start_read, vma_end_read, &b->hot)
 
 static const struct {
 	const char *name;
-	void (*batch)(struct bench_vma *b);
+	void (*burst)(struct bench_vma *b);
+	bool hot;
 } forms[] = {
-	{ "count and owner, as in 6.12", shape_batch },
-	{ "mm/vma_lock.c", ours_batch },
+	{ "count and owner, as in 6.12", shape_burst, false },
+	{ "mm/vma_lock.c, cold", cold_burst, false },
+	{ "mm/vma_lock.c, hot", hot_burst, true },
 };
 
 static const struct {
@@ -121,16 +121,16 @@ static const struct {
 	{ "2 threads, one VMA", 2, false },
 };
 
-static int cpus[MAX_CPUS], nr_cpus;
-static int batches = 20;
-static double cpu_ns, wall_ns;	/* what the threads got, and what they could have */
+static int cpus[MAX_CPUS], nr_cpus, nr_cases;
+static int bursts, counted;
 
 struct worker {
 	pthread_t thread;
+	struct task_struct task;
 	int cpu, form;
 	struct bench_vma *vma;
-	pthread_barrier_t *barrier;
-	double ns;
+	int *away;	/* workers that have yet to come */
+	double start, end, used;
 };
 
 static double now(clockid_t clock)
@@ -152,27 +152,32 @@ static void *work(void *arg)
 		perror("read_bench: sched_setaffinity");
 		exit(1);
 	}
-	pthread_barrier_wait(w->barrier);
-	w->ns = -now(CLOCK_THREAD_CPUTIME_ID);
-	for (int i = 0; i < batches; i++)
-		forms[w->form].batch(w->vma);
-	w->ns += now(CLOCK_THREAD_CPUTIME_ID);
+	current = &w->task;
+	/* Without sleeping, or one would start when the other is done. */
+	__atomic_fetch_sub(w->away, 1, __ATOMIC_RELAXED);
+	while (READ_ONCE(*w->away))
+		;
+	w->used = -now(CLOCK_THREAD_CPUTIME_ID);
+	w->start = now(CLOCK_MONOTONIC);
+	forms[w->form].burst(w->vma);
+	w->end = now(CLOCK_MONOTONIC);
+	w->used += now(CLOCK_THREAD_CPUTIME_ID);
 	return NULL;
 }
 
-/* ns a lock and unlock, the mean of the threads */
-static double measure(int c, int form)
+/* ns a lock and unlock, or 0 if somebody else had a CPU meanwhile */
+static double burst(int c, int form)
 {
 	struct worker w[MAX_CPUS];
-	pthread_barrier_t barrier;
-	int n = cases[c].threads;
-	double ns = 0;
+	int n = cases[c].threads, away = n;
+	double start = 0, end = 0, first_end = DBL_MAX, ns = 0;	/* start: of the last */
+	bool good = true;
 
-	wall_ns -= n * now(CLOCK_MONOTONIC);
-	pthread_barrier_init(&barrier, NULL, n);
 	for (int i = 0; i < n; i++) {
-		w[i] = (struct worker) { .cpu = cpus[i], .form = form, .barrier = &barrier,
+		w[i] = (struct worker) { .cpu = cpus[i], .form = form, .away = &away,
 					 .vma = &vmas[cases[c].apart ? i : 0] };
+		/* What is cold is to stay so: its readers say that they are on one CPU. */
+		w[i].task.cpu = forms[form].hot ? i : 0;
 		if (pthread_create(&w[i].thread, NULL, work, &w[i])) {
 			perror("read_bench: pthread_create");
 			exit(1);
@@ -180,12 +185,31 @@ static double measure(int c, int form)
 	}
 	for (int i = 0; i < n; i++) {
 		pthread_join(w[i].thread, NULL);
-		ns += w[i].ns;
+		ns += w[i].used;
+		good &= w[i].used > 0.97 * (w[i].end - w[i].start);
+		start = w[i].start > start ? w[i].start : start;
+		end = w[i].end > end ? w[i].end : end;
+		first_end = w[i].end < first_end ? w[i].end : first_end;
 	}
-	wall_ns += n * now(CLOCK_MONOTONIC);
-	cpu_ns += ns;
-	pthread_barrier_destroy(&barrier);
-	return ns / n / batches / BATCH;
+	bursts++;
+	if (!good || first_end - start < 0.9 * (end - start))
+		return 0;
+	counted++;
+	return ns / n / BURST;
+}
+
+static double measure(int c, int form)
+{
+	double ns;
+
+	for (int i = 0; i < TRIES; i++) {
+		ns = burst(c, form);
+		if (ns)
+			return ns;
+	}
+	fprintf(stderr, "read_bench: too much else runs here: of %d bursts %d count\n",
+		bursts, counted);
+	exit(1);
 }
 
 static int compare(const void *a, const void *b)
@@ -195,32 +219,64 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void run(int c, int rounds)
+static void print_median(double *x, int n)
 {
-	double ns[ARRAY_SIZE(forms)][rounds], ratio[ARRAY_SIZE(forms)][rounds];
+	char range[32];
+
+	qsort(x, n, sizeof(*x), compare);
+	snprintf(range, sizeof(range), "(%.2f-%.2f)", x[0], x[n - 1]);
+	printf(" %6.2f %-14s", x[n / 2], range);
+}
+
+static void run(int rounds)
+{
+	static double ns[MAX_ROUNDS][ARRAY_SIZE(cases)][ARRAY_SIZE(forms)];
+	double x[MAX_ROUNDS];
 
 	for (int r = 0; r < rounds; r++) {
-		for (int f = 0; f < ARRAY_SIZE(forms); f++)
-			ns[f][r] = measure(c, f);
-		for (int f = 0; f < ARRAY_SIZE(forms); f++)
-			ratio[f][r] = ns[f][r] / ns[0][r];
+		for (int c = 0; c < nr_cases; c++)
+			for (int f = 0; f < ARRAY_SIZE(forms); f++)
+				ns[r][c][f] = measure(c, f);
+		fprintf(stderr, "\rround %d of %d%s", r + 1, rounds, r + 1 < rounds ? "" : "\n");
 	}
-	for (int f = 0; f < ARRAY_SIZE(forms); f++) {
-		qsort(ns[f], rounds, sizeof(ns[f][0]), compare);
-		qsort(ratio[f], rounds, sizeof(ratio[f][0]), compare);
-		printf("%-23s %-28s %6.1f %6.2f (%.2f-%.2f)\n", cases[c].name, forms[f].name,
-		       ns[f][rounds / 2], ratio[f][rounds / 2], ratio[f][0],
-		       ratio[f][rounds - 1]);
+	printf("%-52s%-22s%-20s%s\n", "", "ns", "to the first form",
+	       "throughput, to 1 thread's");
+	for (int c = 0; c < nr_cases; c++) {
+		for (int f = 0; f < ARRAY_SIZE(forms); f++) {
+			printf("%-22s %-28s", cases[c].name, forms[f].name);
+			for (int r = 0; r < rounds; r++)
+				x[r] = ns[r][c][f];
+			print_median(x, rounds);
+			for (int r = 0; r < rounds; r++)
+				x[r] = ns[r][c][f] / ns[r][c][0];
+			print_median(x, rounds);
+			for (int r = 0; r < rounds; r++)
+				x[r] = cases[c].threads * ns[r][0][f] / ns[r][c][f];
+			print_median(x, rounds);
+			putchar('\n');
+		}
 	}
+}
+
+static void attach(struct vm_area_struct *vma)
+{
+	vma->vm_mm = &mm;
+	vma_lock_init(vma);
+	mmap_write_lock_narrow(&mm);
+	vma_mark_attached(vma);
+	mmap_write_unlock(&mm);
 }
 
 int main(int argc, char **argv)
 {
 	int rounds = shim_number(argc, argv, 11, "usage: read_bench [-h] [ROUNDS]\n"
-		"Takes and releases a VMA's read lock: ns, and the ratio to the first\n"
-		"form in the same round, median (lowest-highest) of ROUNDS (11).\n");
+		"Takes and releases a VMA's read lock: median (lowest-highest) of ROUNDS (11).\n");
 	cpu_set_t set;
 
+	if (rounds > MAX_ROUNDS) {
+		fprintf(stderr, "read_bench: at most %d rounds\n", MAX_ROUNDS);
+		return 2;
+	}
 	if (sched_getaffinity(0, sizeof(set), &set)) {
 		perror("read_bench: sched_getaffinity");
 		return 1;
@@ -232,23 +288,16 @@ int main(int argc, char **argv)
 	mm_init(&mm, MAX_CPUS);
 	current = task_new(&mm);
 	for (int i = 0; i < MAX_CPUS; i++) {
-		struct vm_area_struct *vma = &vmas[i].vma;
-
-		vma->vm_mm = &mm;
-		vma_lock_init(vma);
-		down_write(&mm.mmap_lock);
-		vma_start_write_none(&mm);
-		vma_mark_attached(vma);
-		mmap_write_unlock(&mm);
+		attach(&vmas[i].cold);
+		attach(&vmas[i].hot);
+		vmas[i].hot.vma_lock.hot = mm.vma_lock.mm_lock_seq;
 	}
-	printf("%-23s %-28s %6s %6s\n", "", "", "ns", "ratio");
-	for (int c = 0; c < ARRAY_SIZE(cases); c++) {
-		if (cases[c].threads > nr_cpus)
-			printf("%-23s not measured: only %d CPU\n", cases[c].name, nr_cpus);
-		else
-			run(c, rounds);
-	}
-	printf("The threads had %.0f%% of their CPUs; where that is little, two met seldom.\n",
-	       100 * cpu_ns / wall_ns);
+	for (nr_cases = 0; nr_cases < ARRAY_SIZE(cases); nr_cases++)
+		if (cases[nr_cases].threads > nr_cpus)
+			break;
+	run(rounds);
+	if (nr_cases < ARRAY_SIZE(cases))
+		printf("There is only %d CPU.\n", nr_cpus);
+	printf("Of %d bursts %d counted.\n", bursts, counted);
 	return 0;
 }
