@@ -20,7 +20,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
-#include <sstream>
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,7 +46,6 @@ enum mutant {
 	ATTACH_RELAXED,
 	HOT_NO_BARRIER,
 	HOT_NO_RECHECK,
-	HOT_RECHECK_EARLY,
 	HOT_SOME_TIME,
 	HOT_DETACHED_EARLY,
 	HOT_CLAIM_BY_STORE,
@@ -55,6 +53,9 @@ enum mutant {
 	HOT_SCAN_RELAXED,
 	HOT_END_RELAXED,
 	HOT_NOT_COUNTED,
+	HOT_LOOK_ONCE,
+	HOT_LOOK_BEFORE_COUNT,
+	HOT_COLD_NO_BARRIER,
 	NR_MUTANTS
 };
 
@@ -82,7 +83,6 @@ static const struct {
 	{ "attach-relaxed", "vma_mark_attached() is no release" },
 	{ "hot-no-barrier", "A: the claim of a slot orders nothing" },
 	{ "hot-no-recheck", "that the VMA is hot is not read again after the claim" },
-	{ "hot-recheck-early", "that is read again before the sequence is" },
 	{ "hot-some-time", "it is enough to be hot again" },
 	{ "hot-detached-early", "DETACHED is read before the sequence is" },
 	{ "hot-claim-by-store", "a slot is claimed by a load and a store" },
@@ -90,6 +90,9 @@ static const struct {
 	{ "hot-scan-relaxed", "C': it looks without acquire" },
 	{ "hot-end-relaxed", "C: a slot is given back without release" },
 	{ "hot-not-counted", "a reader in a slot is told that it is counted, and is not" },
+	{ "hot-look-once", "the writer does not look again whether the VMA is hot, having waited" },
+	{ "hot-look-before-count", "it looks at that first, and then at the count" },
+	{ "hot-cold-no-barrier", "no smp_mb() between making the VMA cold and looking into slots" },
 };
 
 static mutant mutant_now;
@@ -238,13 +241,11 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 	{
 		unsigned flags = 0, now = h;
 
-		if (is(HOT_RECHECK_EARLY))
-			now = hot.load(relaxed, $);
 		if (is(HOT_DETACHED_EARLY))
 			flags = refs.load(relaxed, $);
 		if (write_locked_at(mm_lock_seq.load(acquire, $)))
 			return false;
-		if (!is(HOT_RECHECK_EARLY) && !is(HOT_NO_RECHECK))
+		if (!is(HOT_NO_RECHECK))
 			now = hot.load(relaxed, $);
 		if (!is(HOT_DETACHED_EARLY))
 			flags = refs.load(relaxed, $);
@@ -336,30 +337,32 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 
 		if (is(NO_DRAIN))
 			return true;
-		rl::atomic_thread_fence(seq_cst, $);
-		refs.fetch_or(WAITED, relaxed, $);
-		rl::atomic_thread_fence(seq_cst, $);
-		for (;;) {
-			writer.prepare();
-			if (drained())
-				break;
-			if (killable && rl::rand(2)) {
-				ok = false;
-				break;
+		do {
+			rl::atomic_thread_fence(seq_cst, $);
+			refs.fetch_or(WAITED, relaxed, $);
+			rl::atomic_thread_fence(seq_cst, $);
+			for (;;) {
+				writer.prepare();
+				if (drained())
+					break;
+				if (killable && rl::rand(2)) {
+					ok = false;
+					break;
+				}
+				writer.schedule();
 			}
-			writer.schedule();
-		}
-		writer.finish();
-		refs.fetch_and(~WAITED, relaxed, $);
+			writer.finish();
+			refs.fetch_and(~WAITED, relaxed, $);
+		} while (ok && !is(HOT_LOOK_ONCE) && hot.load(relaxed, $) && has_readers());
 		return ok;
 	}
 
 	/* Readers in slots become readers that are counted: wait for those. */
 	void make_cold()
 	{
-		if (!hot.load(relaxed, $) || is(HOT_NO_SCAN))
-			return;
 		hot.store(0, relaxed, $);
+		if (!is(HOT_COLD_NO_BARRIER))
+			rl::atomic_thread_fence(seq_cst, $);
 		for (int s = 0; s < nslots; s++) {
 			unsigned v;
 
@@ -371,6 +374,17 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 					refs.fetch_sub(n, relaxed, $);
 			}
 		}
+	}
+
+	/* Behind A' */
+	bool has_readers()
+	{
+		bool no = is(HOT_LOOK_BEFORE_COUNT) || drained();
+
+		if (!hot.load(relaxed, $) || is(HOT_NO_SCAN))
+			return is(HOT_LOOK_BEFORE_COUNT) ? !drained() : !no;
+		make_cold();
+		return !drained();
 	}
 
 	void writer_barrier()
@@ -393,8 +407,7 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 			return true;
 		if (!tree.load(relaxed, $))
 			return true;
-		make_cold();
-		if (drained() || drain(killable))
+		if (!has_readers() || drain(killable))
 			return true;
 		mm_lock_seq.store(mm_lock_seq.load(relaxed, $) & ~WIDE, release, $);
 		return false;
@@ -409,15 +422,18 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 	/* An audited writer: mmap_lock alone, then this VMA */
 	bool start_write_narrow(bool killable)
 	{
-		unsigned old, seq;
-
 		start_write_none();
-		seq = mm_lock_seq.load(relaxed, $);
-		old = vm_lock_seq.load(relaxed, $);
-		vm_lock_seq.store(seq, relaxed, $);
+		return start_write(killable, false);
+	}
+
+	/* vma_start_write(), _killable() and vma_try_start_write() */
+	bool start_write(bool killable, bool tries)
+	{
+		unsigned old = vm_lock_seq.load(relaxed, $);
+
+		vm_lock_seq.store(mm_lock_seq.load(relaxed, $), relaxed, $);
 		writer_barrier();
-		make_cold();
-		if (drained() || drain(killable))
+		if (!has_readers() || (!tries && drain(killable)))
 			return true;
 		vm_lock_seq.store(old, relaxed, $);
 		return false;
@@ -549,6 +565,55 @@ struct unmap : base<unmap, 2> {
 	}
 };
 
+/*
+ * A writer that gives up and comes again, in one hold: a claim, and a reader that
+ * is counted and has yet to make the VMA hot, may have met the first attempt.
+ */
+struct again : base<again, 2> {
+	void before()
+	{
+		base::before();
+		mm_lock_seq.store(STEP | HELD, relaxed, $);
+		used.store(1, relaxed, $);
+		hot.store(STEP | HELD, relaxed, $);
+		refs.store(1, relaxed, $);
+	}
+	void thread(unsigned t)
+	{
+		if (t == 0) {
+			if (rl::rand(2))
+				hot.store(STEP | HELD, relaxed, $);
+			(void)(int)VAR(contents);
+			unpublish();
+			return;
+		}
+		if (t == 1) {
+			read(t);
+			return;
+		}
+		if (!start_write(true, rl::rand(2)))
+			start_write(false, false);
+		change();
+		end_write_all();
+	}
+};
+
+/* A claim that takes as long as two holds do, and a reader that heats meanwhile */
+struct slow : base<slow, 2> {
+	void thread(unsigned t)
+	{
+		if (t < 2) {
+			read(t);
+			return;
+		}
+		for (int i = 0; i < 2; i++) {
+			if (start_write_narrow(false))
+				change();
+			end_write_all();
+		}
+	}
+};
+
 /* A reader that is no thread of the process: it takes and drops mm_users */
 struct remote : base<remote, 1> {
 	void before()
@@ -590,12 +655,13 @@ static int search(unsigned long iterations, bool verbose)
 		exit(2);
 	}
 	if (!pid) {
-		static std::ostringstream out;
+		/* One that kept it would allocate within Relacy's own heap. */
+		std::ostream none(nullptr);
 
 		p.iteration_count = iterations;
 		p.search_type = rl::random_scheduler_type;
-		p.output_stream = verbose ? (std::ostream *)&std::cerr : &out;
-		p.progress_stream = &out;
+		p.output_stream = verbose ? &std::cerr : &none;
+		p.progress_stream = &none;
 		p.execution_depth_limit = 4000;
 		_exit(!rl::simulate<test>(p));
 	}
@@ -651,6 +717,10 @@ int main(int argc, char **argv)
 				by = "remote";
 			else if (search<map>(n, verbose))
 				by = "map";
+			else if (search<again>(n, verbose))
+				by = "again";
+			else if (search<slow>(n, verbose))
+				by = "slow";
 		}
 		ok = (m == NONE) == !*by;
 		failed += !ok;
