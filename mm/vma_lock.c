@@ -78,9 +78,10 @@ static void vma_unpublish(struct vm_area_struct *vma)
 	struct mm_struct *mm = vma->vm_mm;
 
 	/*
-	 * C. @vma is not touched afterwards: the writer may be freeing it.
+	 * C; fully ordered, for want of a form that is release and no more.
+	 * @vma is not touched afterwards: the writer may be freeing it.
 	 */
-	if (unlikely(atomic_dec_return_release(&vma->vma_lock.refs) < 0))
+	if (unlikely(atomic_add_negative(-1, &vma->vma_lock.refs)))
 		rcuwait_wake_up(&mm->vma_lock.writer);
 }
 
@@ -505,9 +506,9 @@ bool vma_lock_free_now(const struct vm_area_struct *vma)
 	return false;
 }
 
-static __always_inline bool __vma_start_read(struct vm_area_struct *vma)
+static __always_inline bool __vma_start_read(struct mm_struct *mm,
+					     struct vm_area_struct *vma)
 {
-	struct mm_struct *mm = vma->vm_mm;
 	unsigned long *slot;
 	u64 seq, hot;
 	u8 cpu;
@@ -528,7 +529,7 @@ static __always_inline bool __vma_start_read(struct vm_area_struct *vma)
 	}
 
 	/* A: fully ordered. Any flag makes the number large. */
-	if (unlikely((unsigned int)atomic_inc_return(&vma->vma_lock.refs) >
+	if (unlikely((unsigned int)atomic_fetch_inc(&vma->vma_lock.refs) >=
 		     VMA_LOCK_READERS))
 		goto unpublish;
 	vma_lock_delay();
@@ -593,7 +594,7 @@ static __always_inline void vma_lock_acquired(struct vm_area_struct *vma)
  */
 bool vma_start_read(struct vm_area_struct *vma)
 {
-	if (!__vma_start_read(vma))
+	if (!__vma_start_read(vma->vm_mm, vma))
 		return false;
 	vma_lock_acquired(vma);
 	return true;
@@ -660,7 +661,7 @@ struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 	 * been freed, for it was in this tree since rcu_read_lock(); so it is
 	 * of this mm, too.
 	 */
-	if (unlikely(!__vma_start_read(vma))) {
+	if (unlikely(!__vma_start_read(mm, vma))) {
 		if (vma_is_attached(vma)) {
 			count_vm_vma_lock_event(VMA_LOCK_FALLBACK_WRITE_LOCKED);
 			goto abort;

@@ -114,6 +114,7 @@ static inline int name(int i, atomic_t *v)				\
 	return ret;							\
 }
 ATOMIC_OP_FULL(atomic_add_return, add_fetch)
+ATOMIC_OP_FULL(atomic_fetch_add, fetch_add)
 ATOMIC_OP_FULL(atomic_fetch_or, fetch_or)
 ATOMIC_OP(atomic_sub_return_release, sub_fetch, __ATOMIC_RELEASE)
 ATOMIC_OP(atomic_sub_return_relaxed, sub_fetch, __ATOMIC_RELAXED)	/* mutants' */
@@ -123,9 +124,9 @@ ATOMIC_OP(atomic_fetch_and_relaxed, fetch_and, __ATOMIC_RELAXED)
 #define atomic_read(v)		READ_ONCE((v)->counter)
 #define atomic_read_acquire(v)	smp_load_acquire(&(v)->counter)
 #define atomic_set(v, i)	WRITE_ONCE((v)->counter, i)
-#define atomic_inc_return(v)	atomic_add_return(1, v)
-#define atomic_dec_return_release(v)	atomic_sub_return_release(1, v)
-#define atomic_dec_return_relaxed(v)	atomic_sub_return_relaxed(1, v)
+#define atomic_fetch_inc(v)	atomic_fetch_add(1, v)
+#define atomic_add_negative(i, v)	(atomic_add_return(i, v) < 0)
+#define atomic_add_negative_relaxed(i, v) (atomic_sub_return_relaxed(-(i), v) < 0)
 #define atomic_fetch_andnot_release(i, v) atomic_fetch_and_release(~(i), v)
 #define atomic_andnot(i, v)	((void)atomic_fetch_and_relaxed(~(i), v))
 #define atomic_inc(v)		((void)__atomic_fetch_add(&(v)->counter, 1, __ATOMIC_RELAXED))
