@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include "vma_lock.h"
 
@@ -142,6 +143,51 @@ static char *key_untouched(void)
 	return with_key(untouched());
 }
 
+/*
+ * Tags of arm64: in the pointer alone, which every access there ignores, and in
+ * memory as well (MTE), where a zeroed page has the tag 0 and the pointer has not.
+ */
+#ifdef __aarch64__
+#define TAG(p)		((char *)((uintptr_t)(p) | 1UL << 56))
+#define UNTAG(p)	((char *)((uintptr_t)(p) & ~(0xffUL << 56)))
+#else
+#define TAG(p)		NULL
+#define UNTAG(p)	(p)
+#endif
+
+#ifndef PROT_MTE
+#define PROT_MTE	0x20
+#endif
+#define TAGS_CHECKED	(1UL /* PR_TAGGED_ADDR_ENABLE */ | 1UL << 1 /* PR_MTE_TCF_SYNC */)
+
+static char *tagged_read_only(void)
+{
+	return TAG(read_only());
+}
+
+static char *tagged_unmapped(void)
+{
+	return TAG(unmapped());
+}
+
+static char *wrong_tag_at(char *p)
+{
+	if (!TAG(p) || prctl(PR_SET_TAGGED_ADDR_CTRL, TAGS_CHECKED, 0, 0, 0) ||
+	    mprotect(p, PAGE, PROT_READ | PROT_WRITE | PROT_MTE))
+		return NULL;
+	return TAG(p + 32);
+}
+
+static char *wrong_tag(void)
+{
+	return wrong_tag_at(touched());
+}
+
+static char *wrong_tag_untouched(void)
+{
+	return wrong_tag_at(untouched());
+}
+
 /* A range whose userfaults are to be signals */
 static int uffd = -1;
 
@@ -179,6 +225,11 @@ static const struct {
 	{ "write, past the end, private", past_the_end_private, do_write, SIGBUS, BUS_ADRERR },
 	{ "read, key", key_touched, do_read, SIGSEGV, SEGV_PKUERR },
 	{ "write, key, never touched", key_untouched, do_write, SIGSEGV, SEGV_PKUERR },
+	{ "write, tagged pointer, read-only page", tagged_read_only, do_write, SIGSEGV, SEGV_ACCERR },
+	{ "read, tagged pointer, nothing there", tagged_unmapped, do_read, SIGSEGV, SEGV_MAPERR,
+	  true },
+	{ "read, wrong tag", wrong_tag, do_read, SIGSEGV, SEGV_MTESERR },
+	{ "write, wrong tag, never touched", wrong_tag_untouched, do_write, SIGSEGV, SEGV_MTESERR },
 	{ "read, userfaultfd that signals", uffd_sigbus, do_read, SIGBUS, BUS_ADRERR },
 	{ "copy_to_user, read-only page", read_only, do_copy_to, 0, EFAULT },
 	{ "copy_to_user, read-only, never touched", read_only_untouched, do_copy_to, 0, EFAULT },
@@ -186,6 +237,7 @@ static const struct {
 	{ "copy_to_user, nothing there", unmapped, do_copy_to, 0, EFAULT, true },
 	{ "copy_to_user, past the end of a file", past_the_end_private, do_copy_to, 0, EFAULT },
 	{ "copy_to_user, key", key_untouched, do_copy_to, 0, EFAULT },
+	{ "copy_to_user, wrong tag, never touched", wrong_tag_untouched, do_copy_to, 0, EFAULT },
 	{ "copy_from_user, no access", no_access, do_copy_from, 0, EFAULT },
 	{ "copy_from_user, nothing there", unmapped, do_copy_from, 0, EFAULT, true },
 	{ "copy_from_user, userfaultfd that signals", uffd_sigbus, do_copy_from, 0, EFAULT },
@@ -226,7 +278,7 @@ static void test(size_t i, const char *how, bool locks)
 
 	if (cases[i].sig)
 		ok = got.si_signo == cases[i].sig && got.si_code == cases[i].code &&
-			got.si_addr == p &&
+			got.si_addr == UNTAG(p) &&
 			(cases[i].code != SEGV_PKUERR || (int)got.si_pkey == key);
 	else
 		ok = !got.si_signo && error == cases[i].code;
@@ -249,6 +301,7 @@ out:
 		close(uffd);
 	past = NULL;
 	key = uffd = -1;
+	prctl(PR_SET_TAGGED_ADDR_CTRL, 0, 0, 0, 0);
 }
 
 int main(void)
