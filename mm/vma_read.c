@@ -2,10 +2,36 @@
 /*
  * Readers of VMAs that are not faults.
  */
+#include <linux/maple_tree.h>
 #include <linux/mm.h>
+#include <linux/mmap_lock.h>
+#include <linux/rcupdate.h>
 #include <linux/vma_lock.h>
 #include <linux/vma_read.h>
 #include <linux/vmstat.h>
+
+/**
+ * vma_try_read_lock - the VMA that holds an address, under its own lock
+ * @mm: the mm; the caller holds a reference of its own to mm_users
+ * @addr: the address
+ *
+ * For whoever looks at one VMA, and takes mmap_lock if this does not give it.
+ * vma_read_unlock() lets go of either.
+ *
+ * Context: Does not sleep.
+ * Return: the VMA, locked, or NULL: no VMA, a writer, or the switch is off.
+ */
+struct vm_area_struct *vma_try_read_lock(struct mm_struct *mm,
+					 unsigned long addr)
+{
+	struct vm_area_struct *vma;
+
+	if (!vma_lock_is_on())
+		return NULL;
+	vma = lock_vma_under_rcu(mm, addr);
+	count_vm_vma_lock_event(vma ? VMA_LOCK_READ : VMA_LOCK_READ_MMAP);
+	return vma;
+}
 
 /**
  * vma_read_range - visit the VMAs of a range, each under its own lock
@@ -50,4 +76,118 @@ int vma_read_range(struct mm_struct *mm, unsigned long *start,
 	count_vm_vma_lock_event(*start == end ? VMA_LOCK_READ :
 						VMA_LOCK_READ_MMAP);
 	return 0;
+}
+
+/*
+ * The first VMA that ends above @addr, locked; NULL if there is none; or -EAGAIN.
+ *
+ * Lookups of single addresses only: they are made for running beside writers. One
+ * that finds a VMA is right by that VMA's lock. One that finds nothing may have met
+ * a writer that unmaps, and maps again before it lets go of mmap_lock; so it counts
+ * only if nobody has held mmap_lock for write meanwhile. Who takes something out of
+ * the tree has announced its hold and then write-locked the VMA, with a full
+ * barrier between (A'); who sees the tree of after that sees the hold.
+ */
+static struct vm_area_struct *vma_lock_next(struct mm_struct *mm,
+					    unsigned long addr)
+{
+	MA_STATE(mas, &mm->mm_mt, addr, addr);
+	/* Pairs with B: with this number comes the tree that its writer left. */
+	u64 seq = smp_load_acquire(&mm->vma_lock.mm_lock_seq);
+	struct vm_area_struct *vma;
+
+	rcu_read_lock();
+	while (!(vma = mas_walk(&mas)) && mas.last != ULONG_MAX)
+		mas_set(&mas, mas.last + 1);
+	vma_lock_delay();
+	if (vma && !vma_start_read(vma))
+		vma = ERR_PTR(-EAGAIN);
+	rcu_read_unlock();
+	if (IS_ERR(vma))
+		return vma;
+
+	/* It may have been cut, between lookup and lock. */
+	if (vma && likely(vma->vm_start <= addr && addr < vma->vm_end))
+		return vma;
+	if (vma && vma->vm_end <= addr)
+		goto again;
+
+	smp_rmb();	/* the tree before the number; pairs with A' */
+	if (!(seq & VMA_SEQ_HELD) && READ_ONCE(mm->vma_lock.mm_lock_seq) == seq)
+		return vma;
+again:
+	if (vma)
+		vma_end_read(vma);
+	return ERR_PTR(-EAGAIN);
+}
+
+/* How often a lookup is tried before mmap_lock, which keeps all writers out. */
+#define VMA_READ_TRIES	4
+
+/**
+ * vma_reader_next - let go of a VMA, and go to the next
+ * @reader: of an mm of which the caller holds a reference of its own to mm_users
+ * @addr: where the next one starts or what it contains: in the order of
+ *	addresses, what ended the one before
+ *
+ * The VMA, which may begin below @addr if it has grown meanwhile, holds still
+ * until the next call. What was mapped all the time, by whatever VMAs, is found.
+ * Where writers come too fast, mmap_lock is taken to find the one VMA, and
+ * released when that is locked.
+ *
+ * Context: May sleep, for mmap_lock only while no VMA is held. The caller does not
+ * hold mmap_lock or a VMA lock.
+ * Return: the VMA, NULL if there is none at @addr or above, or -EINTR after a
+ * fatal signal.
+ */
+struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
+				       unsigned long addr)
+{
+	struct mm_struct *mm = reader->mm;
+	struct vm_area_struct *vma;
+	int tries = VMA_READ_TRIES;
+
+	if (reader->vma)
+		vma_end_read(reader->vma);
+	reader->vma = NULL;
+
+	if (reader->mmap_locked || !vma_lock_is_on())
+		return vma_reader_next_mmap_locked(reader, addr);
+
+	do {
+		vma = vma_lock_next(mm, addr);
+		if (likely(!IS_ERR(vma))) {
+			count_vm_vma_lock_event(VMA_LOCK_READ);
+			reader->vma = vma;
+			return vma;
+		}
+		cpu_relax();
+	} while (--tries);
+
+	count_vm_vma_lock_event(VMA_LOCK_READ_MMAP);
+	vma = vma_reader_next_mmap_locked(reader, addr);
+	if (IS_ERR(vma))
+		return vma;
+	/* No writer is there to be in its way. */
+	if (vma && !WARN_ON_ONCE(!vma_start_read(vma)))
+		reader->vma = vma;
+	if (!vma || reader->vma) {
+		mmap_read_unlock(mm);
+		reader->mmap_locked = false;
+	}
+	return vma;
+}
+
+/**
+ * vma_reader_stop - let go of the VMA, or of mmap_lock
+ * @reader: goes on with vma_reader_next() if need be
+ */
+void vma_reader_stop(struct vma_reader *reader)
+{
+	if (reader->vma)
+		vma_end_read(reader->vma);
+	reader->vma = NULL;
+	if (reader->mmap_locked)
+		mmap_read_unlock(reader->mm);
+	reader->mmap_locked = false;
 }

@@ -249,7 +249,7 @@ guest()
 }
 guest x86_64 base vma_lock_signals
 guest x86_64 base vma_lock_asleep
-progs="signals asleep faults reads kinds races torture"
+progs="signals asleep faults reads maps kinds races torture"
 for prog in $progs; do
 	guest x86_64 pervma vma_lock_$prog
 done

@@ -7,6 +7,7 @@
  * own lock, and mmap_lock only for what can't be had that way.
  */
 #include <linux/mm.h>
+#include <linux/mmap_lock.h>
 
 /* What a visitor answers, if it is not an error */
 enum vma_read {
@@ -19,14 +20,83 @@ typedef int vma_visit_t(struct vm_area_struct *vma, unsigned long start,
 			unsigned long end, unsigned long arg);
 
 #ifdef CONFIG_PER_VMA_LOCK
+struct vm_area_struct *vma_try_read_lock(struct mm_struct *mm,
+					 unsigned long addr);
 int vma_read_range(struct mm_struct *mm, unsigned long *start,
 		   unsigned long end, vma_visit_t *visit, unsigned long arg);
 #else
+static inline struct vm_area_struct *vma_try_read_lock(struct mm_struct *mm,
+						       unsigned long addr)
+{
+	return NULL;
+}
+
 static inline int vma_read_range(struct mm_struct *mm, unsigned long *start,
 				 unsigned long end, vma_visit_t *visit,
 				 unsigned long arg)
 {
 	return 0;
+}
+#endif
+
+/* Let go of what vma_try_read_lock() gave, or of mmap_lock if it gave none. */
+static inline void vma_read_unlock(struct mm_struct *mm,
+				   struct vm_area_struct *locked)
+{
+	if (locked)
+		vma_end_read(locked);
+	else
+		mmap_read_unlock(mm);
+}
+
+/*
+ * Who goes through all VMAs of an mm and looks at each: holds one VMA at a time,
+ * by its own lock, or mmap_lock over all of them where those locks are off.
+ */
+struct vma_reader {
+	struct mm_struct *mm;
+	struct vm_area_struct *vma;	/* locked */
+	struct vma_iterator iter;	/* under mmap_lock */
+	bool mmap_locked;
+};
+
+static inline void vma_reader_init(struct vma_reader *reader,
+				   struct mm_struct *mm)
+{
+	reader->mm = mm;
+	reader->vma = NULL;
+	reader->mmap_locked = false;
+}
+
+/* Part of vma_reader_next(): from here on under mmap_lock. */
+static inline struct vm_area_struct *
+vma_reader_next_mmap_locked(struct vma_reader *reader, unsigned long addr)
+{
+	if (!reader->mmap_locked) {
+		if (mmap_read_lock_killable(reader->mm))
+			return ERR_PTR(-EINTR);
+		reader->mmap_locked = true;
+		vma_iter_init(&reader->iter, reader->mm, addr);
+	}
+	return vma_next(&reader->iter);
+}
+
+#ifdef CONFIG_PER_VMA_LOCK
+struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
+				       unsigned long addr);
+void vma_reader_stop(struct vma_reader *reader);
+#else
+static inline struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
+						     unsigned long addr)
+{
+	return vma_reader_next_mmap_locked(reader, addr);
+}
+
+static inline void vma_reader_stop(struct vma_reader *reader)
+{
+	if (reader->mmap_locked)
+		mmap_read_unlock(reader->mm);
+	reader->mmap_locked = false;
 }
 #endif
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Readers of VMAs that are not faults: madvise() has the same results and leaves
- * the same contents with the switch on and off, whatever it meets in its range,
- * and does not take mmap_lock where it is said not to.
+ * Readers of VMAs that are not faults: madvise(), mincore() and what a userfaultfd
+ * can be asked for have the same results and leave the same contents with the
+ * switch on and off, whatever they meet in their range, and do not take mmap_lock
+ * where they are said not to.
  */
 #define _GNU_SOURCE
 #include <linux/userfaultfd.h>
@@ -142,6 +143,9 @@ static void look(struct result *r)
 	close(fd);
 }
 
+/* Advice, or what pages are there, which goes to r->pages */
+#define MINCORE -1
+
 static void advise(const struct layout *l, int advice, bool on, struct result *r)
 {
 	int i;
@@ -160,10 +164,14 @@ static void advise(const struct layout *l, int advice, bool on, struct result *r
 	set_switch(on);
 	r->read = -vm_counter("vma_lock_read");
 	r->read_mmap = -vm_counter("vma_lock_read_mmap");
-	r->error = madvise(area, SIZE, advice) ? errno : 0;
+	if (advice == MINCORE)
+		r->error = mincore(area, SIZE, r->pages) ? errno : 0;
+	else
+		r->error = madvise(area, SIZE, advice) ? errno : 0;
 	r->read += vm_counter("vma_lock_read");
 	r->read_mmap += vm_counter("vma_lock_read_mmap");
-	look(r);
+	if (advice != MINCORE)
+		look(r);
 	set_switch(true);
 	if (uffd >= 0)
 		close(uffd);
@@ -200,6 +208,162 @@ static void compare(const struct layout *l)
 	}
 	ksft_test_result(same, "madvise, %s: as with the switch off\n", l->name);
 	ksft_test_result(lock, "madvise, %s: under the expected lock\n", l->name);
+}
+
+static void compare_mincore(void)
+{
+	bool same = true, lock = true;
+	size_t i;
+
+	for (i = 0; i < sizeof(layouts) / sizeof(*layouts); i++) {
+		const struct layout *l = &layouts[i];
+		struct result on, off;
+
+		advise(l, MINCORE, true, &on);
+		advise(l, MINCORE, false, &off);
+		if (on.error != off.error ||
+		    memcmp(on.pages, off.pages, sizeof(on.pages))) {
+			same = false;
+			ksft_print_msg("%s: %s with the switch on, %s with it off\n",
+				       l->name, strerror(on.error), strerror(off.error));
+		}
+		/* A hole is an error, and that is for mmap_lock to say. */
+		if (off.read || off.read_mmap || on.read > 3 ||
+		    on.read_mmap != (on.error != 0)) {
+			lock = false;
+			ksft_print_msg("%s: on: %ld, %ld with mmap_lock; off: %ld, %ld\n",
+				       l->name, on.read, on.read_mmap, off.read,
+				       off.read_mmap);
+		}
+	}
+	ksft_test_result(same, "mincore: as with the switch off\n");
+	ksft_test_result(lock, "mincore: under the expected lock\n");
+}
+
+/* What a monitor asks for, of a range whose second third is missing */
+
+static int fill(int nr, void *arg)
+{
+	return ioctl(uffd, nr, arg) ? errno : 0;
+}
+
+static char source[SIZE] __attribute__((aligned(4096)));
+
+static int uffd_copy(uintptr_t at, size_t len)
+{
+	struct uffdio_copy copy = { .dst = at, .src = (uintptr_t)source, .len = len };
+
+	return fill(UFFDIO_COPY, &copy);
+}
+
+/* From a page that is not there: copied with the lock let go of */
+static int uffd_copy_absent(uintptr_t at, size_t len)
+{
+	madvise(source, SIZE, MADV_DONTNEED);
+	return uffd_copy(at, len);
+}
+
+static int uffd_zero(uintptr_t at, size_t len)
+{
+	struct uffdio_zeropage zero = { .range = { at, len } };
+
+	return fill(UFFDIO_ZEROPAGE, &zero);
+}
+
+static int uffd_protect(uintptr_t at, size_t len)
+{
+	struct uffdio_writeprotect wp = {
+		.range = { at, len }, .mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+
+	return fill(UFFDIO_WRITEPROTECT, &wp);
+}
+
+static int uffd_continue(uintptr_t at, size_t len)
+{
+	struct uffdio_continue cont = { .range = { at, len } };
+
+	return fill(UFFDIO_CONTINUE, &cont);
+}
+
+static const struct request {
+	const char *name;
+	int (*make)(uintptr_t at, size_t len);
+	size_t at, len;
+	int mode;
+	bool shmem;
+	int error;		/* which mmap_lock is taken for */
+} requests[] = {
+	{ "COPY", uffd_copy, THIRD, THIRD, UFFDIO_REGISTER_MODE_MISSING },
+	{ "COPY, shmem", uffd_copy, THIRD, THIRD, UFFDIO_REGISTER_MODE_MISSING, true },
+	{ "COPY, from absent pages", uffd_copy_absent, THIRD, THIRD,
+	  UFFDIO_REGISTER_MODE_MISSING },
+	{ "COPY, where something is", uffd_copy, 0, PAGE, UFFDIO_REGISTER_MODE_MISSING },
+	{ "COPY, past the end", uffd_copy, 2 * THIRD, 2 * THIRD,
+	  UFFDIO_REGISTER_MODE_MISSING, false, ENOENT },
+	{ "ZEROPAGE", uffd_zero, THIRD, THIRD, UFFDIO_REGISTER_MODE_MISSING },
+	{ "WRITEPROTECT", uffd_protect, 0, THIRD, UFFDIO_REGISTER_MODE_WP },
+	{ "CONTINUE", uffd_continue, THIRD, THIRD, UFFDIO_REGISTER_MODE_MINOR, true },
+};
+
+static void ask(const struct request *q, bool on, struct result *r)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = q->mode ==
+		UFFDIO_REGISTER_MODE_MINOR ? UFFD_FEATURE_MINOR_SHMEM : 0 };
+	struct uffdio_register reg = { .mode = q->mode, .range.len = SIZE };
+	int i;
+
+	memset(r, 0, sizeof(*r));
+	r->error = -1;
+	area = map_area(SIZE, false, PROT_READ | PROT_WRITE);
+	if (q->shmem)
+		map_at(0, SIZE, MAP_SHARED, shm);
+	for (i = 0; i < PAGES; i++)
+		source[i * PAGE] = area[i * PAGE] = i + 1;
+	/* Of a shared file the page stays, for CONTINUE. */
+	madvise(area + THIRD, THIRD, q->shmem && q->mode != UFFDIO_REGISTER_MODE_MINOR ?
+		MADV_REMOVE : MADV_DONTNEED);
+	reg.range.start = (uintptr_t)area;
+	uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	if (uffd >= 0 && !ioctl(uffd, UFFDIO_API, &api) &&
+	    !ioctl(uffd, UFFDIO_REGISTER, &reg)) {
+		set_switch(on);
+		r->read = -vm_counter("vma_lock_read");
+		r->read_mmap = -vm_counter("vma_lock_read_mmap");
+		r->error = q->make((uintptr_t)area + q->at, q->len);
+		r->read += vm_counter("vma_lock_read");
+		r->read_mmap += vm_counter("vma_lock_read_mmap");
+		set_switch(true);
+	}
+	close(uffd);
+	uffd = -1;
+	/* Fills what is still missing, and says so by zeroes. */
+	look(r);
+	munmap(area, SIZE);
+}
+
+static void compare_request(const struct request *q)
+{
+	struct result on, off;
+	bool ok;
+
+	ask(q, true, &on);
+	ask(q, false, &off);
+	if (on.error < 0 && off.error < 0) {
+		ksft_test_result_skip("userfaultfd %s: write-protect or minor: not here\n",
+				      q->name);
+		return;
+	}
+	ok = on.error == off.error && !memcmp(on.pages, off.pages, sizeof(on.pages)) &&
+		!off.read && !off.read_mmap && on.read && !on.read_mmap;
+	if (q->error && on.error != q->error)
+		ok = false;
+	if (!ok)
+		ksft_print_msg("on: %s, %ld, %ld with mmap_lock; off: %s, %ld, %ld\n",
+			       strerror(on.error), on.read, on.read_mmap,
+			       strerror(off.error), off.read, off.read_mmap);
+	ksft_test_result(ok, "userfaultfd %s: as with the switch off, under the VMA lock\n",
+			 q->name);
 }
 
 /* Threads that give back what they write, as allocators do, beside one that maps */
@@ -264,11 +428,12 @@ static void allocators(void)
 int main(void)
 {
 	size_t i, n = sizeof(layouts) / sizeof(*layouts);
+	size_t nr_requests = sizeof(requests) / sizeof(*requests);
 
 	setlinebuf(stdout);
 	ksft_print_header();
 	need_per_vma_lock();
-	ksft_set_plan(2 * n + 2);
+	ksft_set_plan(2 * n + 2 + nr_requests + 2);
 	file = open("/tmp/vma_lock_reads", O_RDWR | O_CREAT | O_TRUNC, 0600);
 	shm = memfd_create("vma_lock_reads", 0);
 	if (file < 0 || unlink("/tmp/vma_lock_reads") || shm < 0 ||
@@ -276,6 +441,9 @@ int main(void)
 		ksft_exit_fail_msg("files: %s\n", strerror(errno));
 	for (i = 0; i < n; i++)
 		compare(&layouts[i]);
+	compare_mincore();
+	for (i = 0; i < nr_requests; i++)
+		compare_request(&requests[i]);
 	allocators();
 	ksft_finished();
 }

@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What /proc/PID/maps, smaps, smaps_rollup and numa_maps tell while the mappings
+ * change: each line is true of a moment, addresses never go back, and what is
+ * mapped all the time is told of exactly once.
+ *
+ * The layout is a row of areas. Each has a thread that changes what lies in it in
+ * one way, and a check that knows what a line in it may say.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+#include "vma_lock.h"
+
+#define AREA_PAGES	16UL
+#define AREA		(AREA_PAGES * PAGE)
+#define NR_FILLERS	200		/* VMAs before the areas: several buffers */
+#define NR_READERS	2
+
+static char *base;
+static int file = -1;
+static bool stop;
+static unsigned long rounds[8];
+
+static bool stopped(void)
+{
+	return __atomic_load_n(&stop, __ATOMIC_RELAXED);
+}
+
+static void must(bool ok, const char *what)
+{
+	if (!ok)
+		ksft_exit_fail_msg("%s: %s\n", what, strerror(errno));
+}
+
+/* --- What a line says */
+
+struct line {
+	unsigned long start, end, offset, inode;
+	char perms[5], name[64];
+};
+
+/* --- The areas, and what happens in them */
+
+static char *area(int i)
+{
+	/* Touching, so that what is missing at an edge is a hole. */
+	return base + i * AREA;
+}
+
+static void protect(char *p, size_t size, int prot)
+{
+	must(!mprotect(p, size, prot), "mprotect");
+}
+
+static void map_at(char *p, size_t size, int prot, int flags, unsigned long offset)
+{
+	bool anon = flags & MAP_ANONYMOUS;
+
+	must(mmap(p, size, prot, flags | MAP_FIXED, anon ? -1 : file,
+		  anon ? 0 : offset) == p, "mmap");
+}
+
+/* Cut in three, and one again */
+static void split_and_merge(char *p)
+{
+	protect(p + 4 * PAGE, 4 * PAGE, PROT_READ);
+	protect(p + 4 * PAGE, 4 * PAGE, PROT_READ | PROT_WRITE);
+}
+
+/* The boundary goes to and fro. */
+static void shift_boundary(char *p)
+{
+	protect(p + 4 * PAGE, 8 * PAGE, PROT_READ);
+	protect(p + 4 * PAGE, 8 * PAGE, PROT_READ | PROT_WRITE);
+	protect(p, 8 * PAGE, PROT_READ);
+	protect(p, 8 * PAGE, PROT_READ | PROT_WRITE);
+}
+
+/* Other memory in its place, and a page of a file whose offset tells where */
+static void replace(char *p)
+{
+	map_at(p + 2 * PAGE, 6 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, 2 * PAGE);
+	map_at(p + 2 * PAGE, 6 * PAGE, PROT_READ | PROT_WRITE,
+	       MAP_PRIVATE | MAP_ANONYMOUS, 0);
+}
+
+/* All of it, by a single VMA each time */
+static void replace_all(char *p)
+{
+	map_at(p, AREA, PROT_READ, MAP_SHARED, 0);
+	map_at(p, AREA, PROT_READ, MAP_PRIVATE, 0);
+}
+
+/* A file's pages, moved there and back */
+static void move(char *p)
+{
+	must(mremap(p + 4 * PAGE, 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		    p + 8 * PAGE) == p + 8 * PAGE, "mremap");
+	must(mremap(p + 8 * PAGE, 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		    p + 4 * PAGE) == p + 4 * PAGE, "mremap");
+}
+
+/* Shorter, and as long as before */
+static void resize(char *p)
+{
+	must(mremap(p, 12 * PAGE, 6 * PAGE, 0) == p, "mremap");
+	must(mremap(p, 6 * PAGE, 12 * PAGE, 0) == p, "mremap");
+}
+
+/* Holes that come and go */
+static void unmap(char *p)
+{
+	must(!munmap(p + 6 * PAGE, 4 * PAGE), "munmap");
+	map_at(p + 6 * PAGE, 4 * PAGE, PROT_READ | PROT_WRITE,
+	       MAP_PRIVATE | MAP_ANONYMOUS, 0);
+}
+
+static const struct {
+	const char *name;
+	void (*change)(char *p);
+	/* Pages from..to may be missing. */
+	unsigned int from, to;
+	int prot, flags;
+	const char *perms;	/* of which a line may have any, by 4 */
+} areas[] = {
+	{ "split and merge", split_and_merge, 0, 0,
+	  PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, "rw-pr--p" },
+	{ "shift a boundary", shift_boundary, 0, 0,
+	  PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, "rw-pr--p" },
+	{ "replace", replace, 0, 0,
+	  PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, "rw-prw-s" },
+	{ "replace all", replace_all, 0, 0,
+	  PROT_READ, MAP_PRIVATE, "r--pr--s" },
+	{ "move", move, 4, 12,
+	  PROT_READ, MAP_SHARED, "r--s" },
+	{ "resize", resize, 6, 16,
+	  PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, "rw-p" },
+	{ "unmap", unmap, 6, 10,
+	  PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, "rw-p" },
+};
+#define NR_AREAS ARRAY_SIZE(areas)
+#define NR_PAGES (NR_AREAS * AREA_PAGES)
+
+static void *changer(void *arg)
+{
+	size_t i = (uintptr_t)arg;
+
+	while (!stopped()) {
+		areas[i].change(area(i));
+		__atomic_fetch_add(&rounds[i], 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+/* --- The checks */
+
+static char wrong[512];
+static pthread_mutex_t wrong_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void __attribute__((format(printf, 1, 2))) complain(const char *fmt, ...)
+{
+	va_list args;
+
+	pthread_mutex_lock(&wrong_lock);
+	if (!wrong[0]) {
+		va_start(args, fmt);
+		vsnprintf(wrong, sizeof(wrong), fmt, args);
+		va_end(args);
+	}
+	pthread_mutex_unlock(&wrong_lock);
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+}
+
+/* What one pass over a file has met so far */
+struct pass {
+	const char *file;
+	unsigned long end;		/* of the line before */
+	unsigned char seen[NR_PAGES];
+};
+
+static bool perms_possible(size_t i, const char *perms)
+{
+	const char *p;
+
+	for (p = areas[i].perms; *p; p += 4)
+		if (!strncmp(p, perms, 4))
+			return true;
+	return false;
+}
+
+static void check_line(struct pass *pass, const struct line *line)
+{
+	unsigned long first = (unsigned long)base, p, i;
+
+	if (line->start < pass->end || line->end <= line->start)
+		complain("%s: %lx-%lx after %lx", pass->file, line->start,
+			 line->end, pass->end);
+	pass->end = line->end;
+	if (line->end <= first || line->start >= first + NR_PAGES * PAGE)
+		return;
+
+	for (p = line->start > first ? (line->start - first) / PAGE : 0;
+	     p < NR_PAGES && first + p * PAGE < line->end; p++) {
+		i = p / AREA_PAGES;
+		pass->seen[p]++;
+		if (line->perms[0] && !perms_possible(i, line->perms))
+			complain("%s: %s: %lx-%lx %s", pass->file, areas[i].name,
+				 line->start, line->end, line->perms);
+	}
+
+	/* The offset of a file's page says which it is. */
+	if (line->inode) {
+		p = (line->start - first) / PAGE;
+		i = p / AREA_PAGES;
+		p = p % AREA_PAGES * PAGE;
+		if (line->offset != p &&
+		    !(areas[i].change == move &&
+		      line->offset + 4 * PAGE == p && p < 12 * PAGE))
+			complain("%s: %s: %lx-%lx, offset %lx", pass->file,
+				 areas[i].name, line->start, line->end,
+				 line->offset);
+	}
+}
+
+static void check_end(struct pass *pass)
+{
+	unsigned long p, i, in;
+
+	for (p = 0; p < NR_PAGES; p++) {
+		i = p / AREA_PAGES;
+		in = p % AREA_PAGES;
+		if (pass->seen[p] > 1)
+			complain("%s: %s: page %lu told %u times", pass->file,
+				 areas[i].name, in, pass->seen[p]);
+		if (!pass->seen[p] && !(in >= areas[i].from && in < areas[i].to))
+			complain("%s: %s: page %lu is missing", pass->file,
+				 areas[i].name, in);
+	}
+}
+
+/* --- The files */
+
+static bool parse_map(const char *text, struct line *line)
+{
+	memset(line, 0, sizeof(*line));
+	return sscanf(text, "%lx-%lx %4s %lx %*x:%*x %lu %63s", &line->start,
+		      &line->end, line->perms, &line->offset, &line->inode,
+		      line->name) >= 5;
+}
+
+/* A map's line, the others say something of it. */
+static bool parse_smap(const char *text, struct line *line)
+{
+	static __thread struct line last;
+	unsigned long kb;
+
+	if (sscanf(text, "Size: %lu kB", &kb) == 1 &&
+	    kb * 1024 != last.end - last.start)
+		complain("smaps: %lx-%lx has %lu kB", last.start, last.end, kb);
+	if (sscanf(text, "Rss: %lu kB", &kb) == 1 &&
+	    kb * 1024 > last.end - last.start)
+		complain("smaps: %lx-%lx has %lu kB present", last.start,
+			 last.end, kb);
+	if (!parse_map(text, line))
+		return false;
+	last = *line;
+	return true;
+}
+
+/* Only where they start: they end where the next does, at the latest. */
+static bool parse_numa(const char *text, struct line *line)
+{
+	memset(line, 0, sizeof(*line));
+	if (sscanf(text, "%lx %63s", &line->start, line->name) != 2)
+		return false;
+	line->end = line->start + 1;
+	return true;
+}
+
+static const struct {
+	const char *file;
+	bool (*parse)(const char *text, struct line *line);
+	bool ends;
+} files[] = {
+	{ "maps", parse_map, true },
+	{ "smaps", parse_smap, true },
+	{ "numa_maps", parse_numa, false },
+};
+
+static void pass_over(size_t which, size_t size)
+{
+	struct pass pass = { .file = files[which].file };
+	static __thread char buf[8192];
+	size_t have = 0;
+	char path[64], *text, *nl;
+	struct line line;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/%s", files[which].file);
+	fd = open(path, O_RDONLY);
+	must(fd >= 0, path);
+	while ((n = read(fd, buf + have, size)) > 0) {
+		have += n;
+		buf[have] = 0;
+		for (text = buf; (nl = strchr(text, '\n')); text = nl + 1) {
+			*nl = 0;
+			if (files[which].parse(text, &line))
+				check_line(&pass, &line);
+		}
+		have = buf + have - text;
+		memmove(buf, text, have);
+	}
+	must(!n, "read");
+	close(fd);
+	if (files[which].ends)
+		check_end(&pass);
+}
+
+/* What stays mapped and touched, all of it, is the least that it may say. */
+static size_t touched;
+
+static void pass_over_rollup(void)
+{
+	unsigned long rss = 0, start, end;
+	char text[256];
+	FILE *f = fopen("/proc/self/smaps_rollup", "r");
+
+	must(f, "smaps_rollup");
+	must(fgets(text, sizeof(text), f), "smaps_rollup");
+	if (sscanf(text, "%lx-%lx ---p 00000000 00:00 0 %*[ ][rollup]", &start, &end) != 2 ||
+	    start >= (unsigned long)base || end < (unsigned long)area(NR_AREAS))
+		complain("smaps_rollup: %s", text);
+	while (fgets(text, sizeof(text), f) && sscanf(text, "Rss: %lu kB", &rss) != 1)
+		;
+	fclose(f);
+	if (rss * 1024 < touched)
+		complain("smaps_rollup: %lu kB present", rss);
+}
+
+static unsigned long passes;
+
+static void *reader(void *arg)
+{
+	size_t which = (uintptr_t)arg, i;
+
+	for (i = 0; !stopped(); i++) {
+		if (which < ARRAY_SIZE(files))
+			/* A page each time, as most do, and odd sizes */
+			pass_over(which, i % 3 ? 4096 : 500 + i % 1000);
+		else
+			pass_over_rollup();
+		__atomic_fetch_add(&passes, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+/* A thread for each area, beside readers of a file */
+static void race(size_t which, bool locks)
+{
+	const char *name = which < ARRAY_SIZE(files) ? files[which].file : "smaps_rollup";
+	pthread_t threads[NR_AREAS + NR_READERS];
+	long read = 0, mmap_lock = 0;
+	size_t i;
+
+	for (i = 0; i < NR_AREAS; i++)
+		map_at(area(i), AREA, areas[i].prot, areas[i].flags, 0);
+	/* "move" starts with its hole, "resize" with its tail missing. */
+	munmap(area(4) + 8 * PAGE, 4 * PAGE);
+	munmap(area(5) + 12 * PAGE, 4 * PAGE);
+	wrong[0] = 0;
+	stop = false;
+	passes = 0;
+	memset(rounds, 0, sizeof(rounds));
+	if (locks) {
+		read = vm_counter("vma_lock_read");
+		mmap_lock = vm_counter("vma_lock_read_mmap");
+	}
+	for (i = 0; i < NR_AREAS; i++)
+		pthread_create(&threads[i], NULL, changer, (void *)i);
+	for (; i < NR_AREAS + NR_READERS; i++)
+		pthread_create(&threads[i], NULL, reader, (void *)which);
+	for (i = 0; i < 10UL * race_seconds() && !stopped(); i++)
+		usleep(100000);
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	for (i = 0; i < ARRAY_SIZE(threads); i++)
+		pthread_join(threads[i], NULL);
+
+	if (locks)
+		ksft_print_msg("%s: %lu passes; %ld VMAs by lookup, %ld under mmap_lock\n",
+			       name, passes, vm_counter("vma_lock_read") - read,
+			       vm_counter("vma_lock_read_mmap") - mmap_lock);
+	for (i = 0; i < NR_AREAS; i++)
+		if (!rounds[i])
+			complain("%s: never", areas[i].name);
+	if (wrong[0])
+		ksft_print_msg("%s\n", wrong);
+	ksft_test_result(!wrong[0] && passes, "%s, %s\n", name,
+			 locks ? "VMA locks" : "mmap_lock");
+}
+
+/* When nothing changes, what the files say is the same either way. */
+static char *slurp(const char *name)
+{
+	static char text[2][1 << 20];
+	static int n;
+	char *buf = text[n++ % 2], path[64];
+	ssize_t r;
+	size_t have = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/%s", name);
+	fd = open(path, O_RDONLY);
+	must(fd >= 0, path);
+	while ((r = read(fd, buf + have, 4096)) > 0)
+		have += r;
+	close(fd);
+	buf[have] = 0;
+	return buf;
+}
+
+static void same(const char *name)
+{
+	char *on, *off;
+
+	/* Once for the pages that reading touches. */
+	slurp(name);
+	slurp(name);
+	set_switch(false);
+	off = slurp(name);
+	set_switch(true);
+	on = slurp(name);
+	ksft_test_result(*on && !strcmp(on, off), "%s is the same with VMA locks and without\n",
+			 name);
+}
+
+int main(void)
+{
+	size_t i, n = ARRAY_SIZE(files) + 1;
+
+	setlinebuf(stdout);
+	ksft_print_header();
+	need_per_vma_lock();
+	ksft_set_plan(n + ARRAY_SIZE(files) + 2);
+
+	/* Neighbours that differ, below the areas: they are never one VMA. */
+	base = mmap(NULL, (NR_FILLERS + NR_PAGES + 2) * PAGE, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	must(base != MAP_FAILED, "mmap");
+	for (i = 0; i < NR_FILLERS; i++) {
+		protect(base, PAGE, i % 2 ? PROT_READ : PROT_READ | PROT_WRITE);
+		if (!(i % 2)) {
+			*base = 1;
+			touched += PAGE;
+		}
+		base += PAGE;
+	}
+	file = syscall(__NR_memfd_create, "maps", 0);
+	must(file >= 0 && !ftruncate(file, AREA), "memfd_create");
+
+	for (i = 0; i < ARRAY_SIZE(files); i++)
+		same(files[i].file);
+	for (i = 0; i < n; i++)
+		race(i, true);
+	set_switch(false);
+	race(0, false);
+	race(1, false);
+	set_switch(true);
+	ksft_finished();
+}
