@@ -156,7 +156,7 @@ struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
 
 	do {
 		vma = vma_lock_next(mm, addr);
-		if (likely(!IS_ERR(vma))) {
+		if (!IS_ERR(vma)) {
 			count_vm_vma_lock_event(VMA_LOCK_READ);
 			reader->vma = vma;
 			return vma;

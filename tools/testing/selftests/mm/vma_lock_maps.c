@@ -159,7 +159,7 @@ static void *changer(void *arg)
 static char wrong[512];
 static pthread_mutex_t wrong_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static void __attribute__((format(printf, 1, 2))) complain(const char *fmt, ...)
+static void complain(const char *fmt, ...)
 {
 	va_list args;
 
@@ -421,7 +421,7 @@ static char *slurp(const char *name)
 	return buf;
 }
 
-static void same(const char *name)
+static void compare(const char *name)
 {
 	char *on, *off;
 
@@ -461,7 +461,7 @@ int main(void)
 	must(file >= 0 && !ftruncate(file, AREA), "memfd_create");
 
 	for (i = 0; i < ARRAY_SIZE(files); i++)
-		same(files[i].file);
+		compare(files[i].file);
 	for (i = 0; i < n; i++)
 		race(i, true);
 	set_switch(false);

@@ -247,7 +247,7 @@ static int fill(int nr, void *arg)
 	return ioctl(uffd, nr, arg) ? errno : 0;
 }
 
-static char source[SIZE] __attribute__((aligned(4096)));
+static char *source;
 
 static int uffd_copy(uintptr_t at, size_t len)
 {
@@ -442,6 +442,7 @@ int main(void)
 	for (i = 0; i < n; i++)
 		compare(&layouts[i]);
 	compare_mincore();
+	source = map_area(SIZE, false, PROT_READ | PROT_WRITE);
 	for (i = 0; i < nr_requests; i++)
 		compare_request(&requests[i]);
 	allocators();
