@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #define PAGE 4096UL
-#define VMAS 1000
 
 static unsigned long *reads;
 
@@ -56,37 +55,39 @@ static void read_maps(pid_t pid)
 
 static void usage(FILE *f)
 {
-	fprintf(f, "usage: map_latency [-h] [-r READERS] [-s MILLISECONDS]\n"
+	fprintf(f, "usage: map_latency [-h] [-r READERS] [-n VMAS] [-s MILLISECONDS]\n"
 		"Prints a line for each length that occurred: microseconds (rounded to\n"
 		"three digits in binary), and how many mmap() or munmap() took it.\n"
-		"  -r  processes that read /proc/PID/maps (2)    -s  how long (1000)\n");
+		"  -r  processes that read /proc/PID/maps (2)    -s  how long (1000)\n"
+		"  -n  VMAs of the process (10000)\n");
 }
 
 int main(int argc, char **argv)
 {
 	/* Three bits below the leading one: a bucket is 12% wide at most. */
 	static unsigned long count[64 * 8];
-	long readers = 2, ms = 1000, until;
+	long readers = 2, vmas = 10000, ms = 1000, until;
 	pid_t pid = getpid();
 	int opt;
 
-	while ((opt = getopt(argc, argv, "r:s:h")) != -1) {
+	while ((opt = getopt(argc, argv, "r:n:s:h")) != -1) {
 		switch (opt) {
 		case 'r': readers = atol(optarg); break;
+		case 'n': vmas = atol(optarg); break;
 		case 's': ms = atol(optarg); break;
 		case 'h': usage(stdout); return 0;
 		default: usage(stderr); return 2;
 		}
 	}
-	if (optind != argc || readers < 0 || readers > 256 || ms < 1) {
+	if (optind != argc || readers < 0 || readers > 256 || vmas < 1 || vmas > 60000 || ms < 1) {
 		usage(stderr);
 		return 2;
 	}
 
-	char *p = mmap(NULL, VMAS * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = mmap(NULL, vmas * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	must(p != MAP_FAILED, "mmap");
-	for (int i = 0; i < VMAS; i += 2)
+	for (int i = 0; i < vmas; i += 2)
 		must(!mprotect(p + i * PAGE, PAGE, PROT_READ | PROT_WRITE), "mprotect");
 	reads = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	must(reads != MAP_FAILED, "mmap");

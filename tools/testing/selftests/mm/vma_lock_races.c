@@ -7,7 +7,8 @@
  * mprotect, munmap and fork would need more luck than 15 seconds hold.
  *
  * Numbers in brackets are rows of Documentation/mm/per-vma-locks.rst, "What
- * has gone wrong before".
+ * has gone wrong before", which also says where the other rows are tested, or
+ * why they can't be.
  */
 #define _GNU_SOURCE
 #include <linux/userfaultfd.h>
@@ -118,7 +119,7 @@ static void race(const char *name, void *(*faulter)(void *), void (*change)(void
 	ksft_test_result(!bad && rounds > 3, "%s: %ld rounds\n", name, rounds);
 }
 
-/* [11] mprotect() has returned: no byte changes until it is undone. */
+/* [B11] mprotect() has returned: no byte changes until it is undone. */
 static void protect(void)
 {
 	int i;
@@ -133,7 +134,7 @@ static void protect(void)
 	madvise(area, span, MADV_DONTNEED);
 }
 
-/* [32] What is mapped where something was unmapped is empty. */
+/* [B32] What is mapped where something was unmapped is empty. */
 static void remap(void)
 {
 	static unsigned int pace = 1;
@@ -339,7 +340,7 @@ static void *dropper(void *arg)
 
 #define DROPPED (32 * THREADS * PAGE)
 
-/* [5] The neighbourhood: VMAs that grow, merge, and are cut off again */
+/* [B5] The neighbourhood: VMAs that grow, merge, and are cut off again */
 static void merge(void)
 {
 	int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
@@ -391,7 +392,7 @@ static void grow_brk(void)
 		fail();
 }
 
-/* [6] [8] Old places that are touched for the first time once again */
+/* [B6] [B8] Old places that are touched for the first time once again */
 static void move_away(void)
 {
 	char *to = mremap(area, DROPPED, DROPPED,
@@ -406,7 +407,7 @@ static void move_away(void)
 	munmap(area + DROPPED, PAGE);
 }
 
-/* [10] Policies, replaced while pages are allocated by them */
+/* [B10] Policies, replaced while pages are allocated by them */
 static void bind_policy(void)
 {
 	unsigned long node = 1;
@@ -416,7 +417,7 @@ static void bind_policy(void)
 	syscall(__NR_mbind, area, DROPPED, 0 /* MPOL_DEFAULT */, NULL, 0, 0);
 }
 
-/* [11] Walks of page tables under faults */
+/* [B11] Walks of page tables under faults */
 static void lock_pages(void)
 {
 	int fd = open("/proc/self/clear_refs", O_WRONLY);
@@ -437,7 +438,7 @@ static void lock_pages(void)
 	}
 }
 
-/* [22] A page table that is replaced while somebody fills it */
+/* [B22] A page table that is replaced while somebody fills it */
 static void collapse(void)
 {
 	madvise(area, HUGE, MADV_COLLAPSE);
@@ -466,7 +467,7 @@ static void arm(void)
 	}
 }
 
-/* [18] [27] Huge pages of hugetlbfs: first touches, splits, and what is left */
+/* [B18] [B27] Huge pages of hugetlbfs: first touches, splits, and what is left */
 static void remap_hugetlb(void)
 {
 	char *p = mmap(area, 4 * HUGE, PROT_READ | PROT_WRITE,
@@ -482,7 +483,7 @@ static void remap_hugetlb(void)
 	munmap(area + 2 * HUGE, HUGE);
 }
 
-/* [1] [4] A stack that grows downwards under those who write above and below */
+/* [B1] [B4] A stack that grows downwards under those who write above and below */
 static void grow_stack(void)
 {
 	int i;
@@ -495,7 +496,7 @@ static void grow_stack(void)
 	munmap(area, span);
 }
 
-/* [25] A process that is killed while its writers wait for its readers */
+/* [B25] A process that is killed while its writers wait for its readers */
 static void kill_child(void)
 {
 	pid_t pid = fork();
@@ -542,13 +543,13 @@ int main(int argc, char **argv)
 	area = map_area(AREA, false, PROT_READ | PROT_WRITE);
 	/* Few pages, so that one that slipped through is soon hit again. */
 	span = 32 * PAGE;
-	race("mprotect", scribbler, protect);
+	race("mprotect [B11]", scribbler, protect);
 	span = AREA;
-	race("munmap", scribbler, remap);
+	race("munmap [B32]", scribbler, remap);
 	fresh_words();
 	race("split and merge", owner, split);
 	fresh_words();
-	race("fork", owner, fork_child);
+	race("fork [B3]", owner, fork_child);
 	race("exec", scribbler, exec_child);
 	span = 32 * PAGE;
 	race("switch", scribbler, turn);
@@ -558,7 +559,7 @@ int main(int argc, char **argv)
 	munmap(area, AREA);
 	area = map_area(AREA, true, PROT_READ | PROT_WRITE);
 	race("mprotect, huge pages", scribbler, protect);
-	race("munmap, huge pages", scribbler, remap);
+	race("munmap, huge pages [B32]", scribbler, remap);
 
 	place[0] = map_area(AREA, true, PROT_READ | PROT_WRITE);
 	place[1] = map_area(AREA, true, PROT_NONE);
@@ -567,28 +568,28 @@ int main(int argc, char **argv)
 	race("mremap, huge pages", mover, move);
 
 	area = map_area(AREA, false, PROT_READ | PROT_WRITE);
-	race("merge and expand", dropper, merge);
+	race("merge and expand [B5]", dropper, merge);
 	race("cut, advise, name", dropper, cut);
-	race("mbind", dropper, bind_policy);
-	race("mlock, clear_refs", dropper, lock_pages);
+	race("mbind [B10]", dropper, bind_policy);
+	race("mlock, clear_refs [B11]", dropper, lock_pages);
 	race("userfaultfd", dropper, arm);
-	race("killed", idle, kill_child);
+	race("killed [B25]", idle, kill_child);
 	may_vanish = true;
-	race("mremap, DONTUNMAP", dropper, move_away);
+	race("mremap, DONTUNMAP [B6] [B8]", dropper, move_away);
 	may_vanish = false;
 	munmap(area, AREA);
 	area = map_area(AREA, true, PROT_READ | PROT_WRITE);
-	race("collapse", dropper, collapse);
+	race("collapse [B22]", dropper, collapse);
 	munmap(area, AREA);
 
 	span = 64 * PAGE;
 	area = map_area(span, false, PROT_NONE);
 	munmap(area, span);
-	race("stack growth", scribbler, grow_stack);
+	race("stack growth [B1] [B4]", scribbler, grow_stack);
 	set_number("/proc/sys/vm/nr_hugepages", 8);
 	span = 4 * HUGE;
 	area = map_area(span, false, PROT_NONE);
-	race("hugetlb", scribbler, remap_hugetlb);
+	race("hugetlb [B18] [B27]", scribbler, remap_hugetlb);
 	munmap(area, span);
 	set_number("/proc/sys/vm/nr_hugepages", 0);
 	span = 64 * PAGE;

@@ -63,12 +63,12 @@ static int bad_contents, bad_child, bad_end;
 /* How often each was done with success */
 enum {
 	WRITE, CHECK, DROP, FREE, REMAP, MOVE, PROTECT, ADVISE, COLLAPSE, PAGEOUT, POPULATE,
-	LOCK, REGISTER, ANSWER, NEIGHBOUR, FORK, NR_OPS
+	LOCK, REGISTER, ANSWER, NEIGHBOUR, LOOK, FORK, NR_OPS
 };
 
 static const char *const names[NR_OPS] = {
 	"write", "check", "drop", "free", "remap", "move", "protect", "advise", "collapse",
-	"pageout", "populate", "lock", "register", "answer", "neighbour", "fork",
+	"pageout", "populate", "lock", "register", "answer", "neighbour", "look", "fork",
 };
 
 static long done[NR_OPS];
@@ -342,6 +342,24 @@ static void neighbour(char *p)
 	count(NEIGHBOUR, true);
 }
 
+/* What the mappings are, by all that tells */
+static void look(char *p)
+{
+	static const char *const files[] = { "maps", "smaps", "numa_maps", "smaps_rollup" };
+	unsigned char there[PAGES];
+	char path[64], buf[1024];
+	ssize_t n;
+	int fd;
+
+	mincore(p, SIZE, there);
+	snprintf(path, sizeof(path), "/proc/self/%s", files[random_below(4)]);
+	fd = open(path, O_RDONLY);
+	while ((n = read(fd, buf, sizeof(buf))) > 0 && !LOAD(&stop))
+		;
+	close(fd);
+	count(LOOK, !n);
+}
+
 static void *stirrer(void *arg)
 {
 	static const int advice[] = {
@@ -359,7 +377,7 @@ static void *stirrer(void *arg)
 
 		p += from * PAGE;
 		size = (from + pages > PAGES ? PAGES - from : pages) * PAGE;
-		switch (random_below(10)) {
+		switch (random_below(11)) {
 		case 0:
 			i = mprotect(p, size, PROT_READ);
 			sched_yield();
@@ -401,6 +419,9 @@ static void *stirrer(void *arg)
 			if (a - areas == HUGE_AREA)
 				madvise(all, SIZE, random_below(4) ? MADV_HUGEPAGE :
 								     MADV_NOHUGEPAGE);
+			break;
+		case 10:
+			look(all);
 		}
 	}
 	return NULL;
