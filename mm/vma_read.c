@@ -121,6 +121,15 @@ again:
 	return ERR_PTR(-EAGAIN);
 }
 
+/*
+ * Has the caller nobody to get out of the way for? Then mmap_lock costs less than
+ * a lock and a lookup for each VMA. The references are the task's and the reader's.
+ */
+static bool mm_is_ours_alone(struct mm_struct *mm)
+{
+	return current->mm == mm && atomic_read(&mm->mm_users) <= 2;
+}
+
 /* How often a lookup is tried before mmap_lock, which keeps all writers out. */
 #define VMA_READ_TRIES	4
 
@@ -151,7 +160,7 @@ struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
 		vma_end_read(reader->vma);
 	reader->vma = NULL;
 
-	if (reader->mmap_locked || !vma_lock_is_on())
+	if (reader->mmap_locked || !vma_lock_is_on() || mm_is_ours_alone(mm))
 		return vma_reader_next_mmap_locked(reader, addr);
 
 	do {
