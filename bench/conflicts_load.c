@@ -2,8 +2,9 @@
 /*
  * Page faults for bench/conflicts.c: a thread pinned to each CPU touches small
  * anonymous pages, first all in one VMA, then each thread in its own: cut out of
- * one mapping, and mapped one after the other. The page tables are there before,
- * and threads don't share any of the lowest level.
+ * one mapping, and mapped one after the other; last in one VMA whose protection
+ * changes every 1000 faults. The page tables are there before, and threads don't
+ * share any of the lowest level.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,10 +21,12 @@
 
 #define PAGE 4096UL
 #define FAULTS 2048
+#define BATCH 1000		/* faults to an mprotect() */
+#define WARM 64			/* rounds in which each thread faults once */
 #define SLICE (4UL << 20)	/* of a thread; FAULTS pages over two threads */
 
 /* The windows of bench/conflicts.c, in an instruction that does nothing */
-enum { CLOSED, SYSCALLS, ONE_VMA, CUT, MAPPED };
+enum { CLOSED, SYSCALLS, ONE_VMA, CUT, MAPPED, PROTECTED };
 #ifdef __x86_64__
 #define NOTHING ".byte 0x0f, 0x1f, 0x80; .long 0x5ea50000 + %c0"
 #else
@@ -42,17 +45,54 @@ static void die(const char *what)
 	exit(1);
 }
 
-static size_t stride(void)
+static bool one_vma(void)
 {
-	return layout == ONE_VMA ? SLICE : 2 * SLICE;
+	return layout == ONE_VMA || layout == PROTECTED;
 }
 
-static void touch(char *mem)
+static size_t stride(void)
+{
+	return one_vma() ? SLICE : 2 * SLICE;
+}
+
+static void touch(char *mem, size_t from, size_t to)
 {
 	size_t i;
 
-	for (i = 0; i < FAULTS / threads; i++)
+	for (i = from; i < to; i++)
 		*(volatile char *)(mem + i * PAGE) = 1;
+}
+
+static void give_back(char *mem)
+{
+	if (madvise(mem, FAULTS / threads * PAGE, MADV_DONTNEED))
+		die("madvise");
+}
+
+/* Which changes nothing that a fault would see */
+static void change_protection(void)
+{
+	static int exec = PROT_EXEC;
+
+	if (mprotect(area, threads * SLICE, PROT_READ | PROT_WRITE | exec))
+		die("mprotect");
+	exec ^= PROT_EXEC;
+}
+
+/* Not counted: by the writer among the threads, while the others wait */
+static void fault_in_batches(char *mem, bool writer)
+{
+	size_t i, n = FAULTS / threads, step = BATCH / threads;
+
+	for (i = 0; i < n; i += step) {
+		if (writer)
+			change_protection();
+		pthread_barrier_wait(&barrier);
+		MARK(PROTECTED);
+		touch(mem, i, i + step < n ? i + step : n);
+		MARK(CLOSED);
+		pthread_barrier_wait(&barrier);
+	}
 }
 
 static void *fault(void *arg)
@@ -67,9 +107,14 @@ static void *fault(void *arg)
 	CPU_SET(n, &cpus);
 	if (sched_setaffinity(0, sizeof(cpus), &cpus))
 		die("sched_setaffinity");
-	touch(mem);
-	if (madvise(mem, FAULTS / threads * PAGE, MADV_DONTNEED))
-		die("madvise");
+	touch(mem, 0, FAULTS / threads);
+	give_back(mem);
+	/* By turns, so that whoever looks for it sees one VMA with many users. */
+	for (i = 0; i < WARM; i++) {
+		pthread_barrier_wait(&barrier);
+		touch(mem, i % (FAULTS / threads), i % (FAULTS / threads) + 1);
+	}
+	give_back(mem);
 
 	/* A call that takes mmap_lock for read: so its lines are known. */
 	MARK(SYSCALLS);
@@ -78,14 +123,18 @@ static void *fault(void *arg)
 	MARK(CLOSED);
 
 	pthread_barrier_wait(&barrier);
-	if (layout == ONE_VMA)
-		MARK(ONE_VMA);
-	else if (layout == CUT)
-		MARK(CUT);
-	else
-		MARK(MAPPED);
-	touch(mem);
-	MARK(CLOSED);
+	if (layout == PROTECTED) {
+		fault_in_batches(mem, !n);
+	} else {
+		if (layout == ONE_VMA)
+			MARK(ONE_VMA);
+		else if (layout == CUT)
+			MARK(CUT);
+		else
+			MARK(MAPPED);
+		touch(mem, 0, FAULTS / threads);
+		MARK(CLOSED);
+	}
 	/* Nobody exits, and unmaps a stack, while others are at it. */
 	pthread_barrier_wait(&barrier);
 	return NULL;
@@ -121,7 +170,7 @@ static void run(void)
 	area = (char *)(((uintptr_t)mem + SLICE) & ~(SLICE - 1));
 	if (layout == MAPPED && munmap(mem, size))
 		die("munmap");
-	for (i = 0; i < (layout == ONE_VMA ? 1 : threads); i++) {
+	for (i = 0; i < (one_vma() ? 1 : threads); i++) {
 		char *slice = area + i * stride();
 
 		if (layout == MAPPED ?
@@ -131,7 +180,7 @@ static void run(void)
 			     PROT_READ | PROT_WRITE))
 			die("mmap, mprotect");
 	}
-	if (vmas(mem, mem + size) != (layout == ONE_VMA ? 1 : threads)) {
+	if (vmas(mem, mem + size) != (one_vma() ? 1 : threads)) {
 		fprintf(stderr, "conflicts_load: not the VMAs that were wanted\n");
 		exit(1);
 	}
@@ -161,7 +210,7 @@ int main(int argc, char **argv)
 	/* Not by madvise() of each thread, which would split the one VMA */
 	if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0))
 		die("prctl");
-	for (layout = ONE_VMA; layout <= MAPPED; layout++)
+	for (layout = ONE_VMA; layout <= PROTECTED; layout++)
 		run();
 	return 0;
 }

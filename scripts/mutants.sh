@@ -28,7 +28,7 @@ git -C "$TREE" diff --quiet HEAD || die "build/linux has changes that are not co
 restore() { git -C "$TREE" checkout -q -f HEAD; }
 trap restore EXIT
 trap 'exit 130' INT TERM
-mkdir -p "$BUILD/selftests"
+mkdir -p "$BUILD/selftests" "$BUILD/results"
 make -s -C "$TREE/tools/testing/selftests/mm" OUTPUT="$BUILD/selftests"
 
 # The tests have to pass on what they are to fail without.

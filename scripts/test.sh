@@ -19,6 +19,7 @@ Runs the tests whose name matches PATTERN (a shell pattern; all by default):
   x86_64:base:*    signals, which base is to deliver the same, and who waits for a fault
   arm64:*          these on arm64; base there with FULL=1
   cost:*           kernel instructions a fault, against base
+  conflicts:*      lines of locks that faults on several CPUs write
 The last line is "N passed, N failed, N skipped". A skip that is not expected
 is a failure where CI=true.
 EOF
@@ -268,6 +269,18 @@ if wanted cost:faults; then
 		ok cost:faults
 	else
 		fail cost:faults
+	fi
+fi
+
+# --- conflicts
+if wanted conflicts:faults; then
+	say "conflicts"
+	if "$TOP/scripts/conflicts.sh" > "$BUILD/test.log" 2>&1; then
+		sed -n '/^x86_64/,/^All such/{/^All such/!p}' "$BUILD/test.log"
+		ok conflicts:faults
+	else
+		cat "$BUILD/test.log"
+		fail conflicts:faults
 	fi
 fi
 
