@@ -10,6 +10,7 @@ usage: scripts/test.sh [-h] [PATTERN]     (make test [ONLY=PATTERN] [FULL=1])
 
 Runs the tests whose name matches PATTERN (a shell pattern; all by default):
   host:model       the lock's protocol under the C++11 memory model
+  host:spin        the same, every interleaving of it, by Spin
   host:*           mm/vma_lock.c in user space: unit tests, which run every
                    line; stress, under TSan and ASan, too; mutants
   tree:*           make tree, refresh, series and apply
@@ -89,7 +90,7 @@ mkdir -p "$BUILD/bench" "$BUILD/results"
 "$TOP/scripts/tree.sh"
 
 # --- host
-for part in model unit coverage stress stress-tsan stress-asan mutants; do
+for part in model spin unit coverage stress stress-tsan stress-asan mutants; do
 	wanted host:$part || continue
 	say "host: $part"
 	status=0

@@ -179,6 +179,30 @@ static const char *map_huge(void)
 	return map_anon_step(HUGE, 8, true);
 }
 
+/* Of the heap, a new VMA: brk() can't extend one that may not be written to. */
+static const char *map_heap(void)
+{
+	uintptr_t end = (uintptr_t)sbrk(0);
+	char *guard = (char *)((end + PAGE - 1) & ~(PAGE - 1)), *all;
+	long t;
+
+	step = PAGE;
+	touches = 128;
+	if (brk(guard + PAGE) || mprotect(guard, PAGE, PROT_READ))
+		return strerror(errno);
+	all = sbrk(THREADS * share());
+	if (all != guard + PAGE)
+		return "the heap is elsewhere";
+	for (t = 0; t < THREADS; t++)
+		area[t] = all + t * share();
+	return NULL;
+}
+
+/* malloc() may have gone on behind it. */
+static void leave_heap(void)
+{
+}
+
 /* Each touch in a VMA of its own, which has no anon_vma. */
 static const char *map_singles(void)
 {
@@ -720,6 +744,7 @@ static struct kind {
 	  4, map_anon, drop_pages, touch_zero, NULL, after_nothing, unmap },
 	{ "anonymous, zero page replaced",
 	  1, map_anon, NULL, touch_write, NULL, after_write, unmap },
+	{ "heap", 4, map_heap, drop_pages, touch_write, NULL, after_write, leave_heap },
 	{ "huge page, first touch",
 	  16, map_huge, drop_pages, touch_write, NULL, after_write, unmap },
 	{ "huge page, split to be copied",

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The protocol of mm/vma_lock.c for Spin: every interleaving of readers, counted
+ * and in slots, with a writer that locks one VMA or all of them, tries, gives up,
+ * makes the VMA cold, detaches it and frees it.
+ *
+ * Safety, by assertions: no reader is in a VMA that a writer changes; nothing is
+ * read of one that has been freed. Progress: Spin reports a state in which somebody
+ * waits for ever (a reader that left without waking the writer, say) as an invalid
+ * end state.
+ *
+ * One step here is one access to what is shared, in the order of the code: Spin's
+ * memory is sequentially consistent. Where a barrier is what makes it so, a mutant
+ * takes the two accesses in the other order. What needs a weaker memory to show is
+ * in model.cc. Mutants are -D names; spin.sh has the list.
+ *
+ * Barriers are lettered as in mm/vma_lock.c.
+ */
+#ifndef READERS
+#define READERS	2
+#endif
+#ifndef ROUNDS
+#define ROUNDS	2	/* of the first reader; of the others one less */
+#endif
+#ifndef HOLDS
+#define HOLDS	2	/* of mmap_lock for write; the last one unmaps */
+#endif
+
+#define HELD	1
+#define WIDE	2
+#define STEP	4
+
+/* Of a slot; each reader runs on a CPU of its own, which has one. */
+#define EMPTY	0
+#define HERE	1
+#define COUNTED	2
+
+int mm_lock_seq = STEP;
+int vm_lock_seq;
+int hot;
+byte refs;
+bool waited, detached;
+byte slot[READERS];
+bool in_tree = true, freed;
+bool rcu[READERS];
+
+bool woken;		/* whether the writer, about to sleep, has been woken */
+byte inside;		/* readers who have the VMA */
+bool writing;
+
+inline touch()
+{
+	assert(!freed)
+}
+
+/* C. Nothing of the VMA afterwards. */
+inline unpublish()
+{
+	d_step {
+		touch();
+		refs--;
+		wake = waited
+	};
+#ifndef NO_WAKE
+	if
+	:: wake -> woken = true
+	:: else
+	fi;
+#endif
+	wake = false
+}
+
+inline return_slot()
+{
+	d_step {
+		wake = (slot[me] == COUNTED);
+		slot[me] = EMPTY
+	};
+	if
+	:: wake -> unpublish()
+	:: else
+	fi
+}
+
+/* locked = is the VMA write-locked, at this sequence? */
+inline look_at_seq()
+{
+	touch();
+	locked = ((seq & WIDE) || vm_lock_seq >= seq)
+}
+
+proctype reader(byte me)
+{
+	int seq, was_hot;
+	byte n;
+	bool locked, wake, refused;
+
+	do
+	:: n == ROUNDS - (me > 0) -> break
+	:: else ->
+		n++;
+		rcu[me] = true;
+		if
+		:: !in_tree -> goto out
+		:: else
+		fi;
+		/* A glance */
+		seq = mm_lock_seq;
+		look_at_seq();
+		if
+		:: locked -> goto out
+		:: else
+		fi;
+		was_hot = hot;
+		if
+		:: was_hot ->
+#ifdef NO_A_SLOT
+			seq = mm_lock_seq;
+			look_at_seq();
+			slot[me] = HERE;
+#else
+			slot[me] = HERE;	/* A */
+			seq = mm_lock_seq;	/* B' */
+			look_at_seq();
+#endif
+#ifdef NO_SLOT_RECHECK
+			locked = false;
+#endif
+#ifndef NO_HOT_RECHECK
+			locked = locked || hot != was_hot;
+#endif
+#ifndef NO_SLOT_DETACHED
+			locked = locked || detached;
+#endif
+			if
+			:: locked -> return_slot(); goto out
+			:: else
+			fi
+		:: else ->
+#ifdef NO_A
+			seq = mm_lock_seq;
+#endif
+			d_step {
+				touch();
+				refs++;	/* A */
+#ifdef NO_DETACHED
+				refused = waited
+#else
+				refused = waited || detached
+#endif
+			};
+			if
+			:: refused -> unpublish(); goto out
+			:: else
+			fi;
+#ifndef NO_A
+			seq = mm_lock_seq;	/* B' */
+#endif
+			look_at_seq();
+#ifndef NO_RECHECK
+			if
+			:: locked -> unpublish(); goto out
+			:: else
+			fi;
+#endif
+			/* Whether it becomes hot is for anybody to say. */
+			if
+			:: !hot -> hot = seq
+			:: true
+			fi
+		fi;
+		rcu[me] = false;
+
+		atomic {
+			inside++;
+			assert(!writing);
+			touch()
+		};
+#ifdef EARLY_RELEASE_READ
+		if
+		:: slot[me] != EMPTY -> return_slot()
+		:: else -> unpublish()
+		fi;
+		atomic { touch(); inside-- }
+#else
+		atomic { touch(); inside-- };
+		if
+		:: slot[me] != EMPTY -> return_slot()
+		:: else -> unpublish()
+		fi
+#endif
+		goto next;
+out:
+		rcu[me] = false;
+next:
+		locked = false; refused = false; seq = 0; was_hot = 0
+	od
+}
+
+inline make_cold()
+{
+	hot = 0;
+	cpu = 0;
+	do
+	:: cpu == READERS -> break
+	:: else ->
+#ifndef NO_SCAN
+		do
+		:: slot[cpu] == HERE ->
+			refs++;
+			atomic {
+				if
+				:: slot[cpu] == HERE -> slot[cpu] = COUNTED; break
+				:: else
+				fi
+			};
+			refs--
+		:: else -> break
+		od;
+#endif
+		cpu++
+	od;
+	cpu = 0
+}
+
+/* C' */
+inline has_readers()
+{
+#ifdef HOT_FIRST
+	if
+	:: hot -> make_cold()
+	:: else
+	fi;
+	busy = (refs > 0)
+#else
+	busy = (refs > 0);
+	if
+	:: hot -> make_cold(); busy = (refs > 0)
+	:: else
+	fi
+#endif
+}
+
+/* Until no reader is published, or a signal comes: then gave_up. */
+inline drain(killable)
+{
+	do
+	:: true ->
+		d_step { touch(); waited = true };
+		do
+		:: true ->
+			woken = false;
+			if
+			:: refs == 0 -> break
+			:: else
+			fi;
+			if
+			:: woken
+			:: killable -> gave_up = true; break
+			fi
+		od;
+		waited = false;
+		busy = false;
+#ifndef NO_HOT_AGAIN
+		if
+		:: !gave_up && hot -> has_readers()
+		:: else
+		fi;
+#endif
+		if
+		:: !busy -> break
+		:: else
+		fi
+	od
+}
+
+inline change()
+{
+	writing = true;
+	assert(inside == 0);
+	writing = false
+}
+
+/* Lock the one VMA; busy says whether readers have to leave. */
+inline set_write_locked()
+{
+#ifdef NO_A_PRIME
+	has_readers();
+	vm_lock_seq = mm_lock_seq
+#else
+	vm_lock_seq = mm_lock_seq;
+	has_readers()	/* behind A' */
+#endif
+}
+
+/* Of every VMA, there being one */
+inline lock_all()
+{
+#ifdef NO_A_PRIME
+	has_readers();
+	mm_lock_seq = mm_lock_seq | HELD | WIDE
+#else
+	mm_lock_seq = mm_lock_seq | HELD | WIDE;
+	has_readers()
+#endif
+}
+
+inline release()
+{
+	mm_lock_seq = (mm_lock_seq & ~(HELD | WIDE)) + STEP	/* B */
+}
+
+proctype writer()
+{
+	byte n, cpu;
+	int old;
+	bool busy, gave_up, has;
+
+	do
+	:: n == HOLDS -> break
+	:: else ->
+		n++;
+		has = false;
+		if
+		:: true ->	/* wide */
+			lock_all();
+#ifndef NO_DRAIN
+			if
+			:: busy -> drain(true)
+			:: else
+			fi;
+#endif
+			if
+			:: gave_up -> mm_lock_seq = mm_lock_seq & ~WIDE; gave_up = false
+			:: else -> has = true
+			fi
+		:: true ->	/* narrow: the try form, and again if that fails */
+			mm_lock_seq = mm_lock_seq | HELD;
+			old = vm_lock_seq;
+			set_write_locked();
+			if
+			:: busy -> vm_lock_seq = old
+			:: else -> has = true
+			fi
+		:: true ->
+			mm_lock_seq = mm_lock_seq | HELD
+		fi;
+		if
+		:: !has ->
+			old = vm_lock_seq;
+			set_write_locked();
+#ifndef NO_DRAIN
+			if
+			:: busy -> drain(true)
+			:: else
+			fi;
+#endif
+			if
+			:: gave_up -> vm_lock_seq = old; gave_up = false
+			:: else -> has = true
+			fi
+		:: else
+		fi;
+		if
+		:: has && n < HOLDS -> change()
+		:: has && n == HOLDS ->
+			/* munmap: detached, out of the tree, downgraded */
+			change();
+			d_step { detached = true; busy = (refs > 0) };
+#ifndef NO_DETACH_DRAIN
+			if
+			:: busy -> drain(false)
+			:: else
+			fi;
+#endif
+			in_tree = false
+		:: else
+		fi;
+#ifdef EARLY_RELEASE
+		release();
+		if
+		:: has && n < HOLDS -> change()
+		:: else
+		fi;
+#else
+		release();
+#endif
+		if
+		:: has && n == HOLDS ->
+			change();
+#ifndef NO_RCU
+			cpu = 0;
+			do
+			:: cpu == READERS -> break
+			:: else -> !rcu[cpu]; cpu++
+			od;
+#endif
+			freed = true
+		:: else
+		fi;
+		old = 0; busy = false
+	od
+}
+
+init
+{
+	byte i;
+
+	atomic {
+		for (i : 0 .. READERS - 1) {
+			run reader(i)
+		}
+		run writer()
+	}
+}
