@@ -4,6 +4,8 @@
  * anonymous faults of several threads, small pages and huge ones, first touch
  * and copy on write, with the switch on and off.
  */
+#include <linux/perf_event.h>
+#include <sys/syscall.h>
 #include "vma_lock.h"
 
 #define THREADS 4
@@ -162,11 +164,49 @@ static void test_cow(void)
 	unmap_shares(ONE_VMA);
 }
 
+/*
+ * Perf's buffer: a driver's fault handler that nobody has looked at. A software
+ * event, of which nothing is written.
+ */
+static void test_driver(void)
+{
+	static const char *const reason = "vma_lock_fallback_not_opted_in";
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE, .config = PERF_COUNT_SW_DUMMY,
+		.size = sizeof(attr), .disabled = 1, .exclude_kernel = 1,
+	};
+	struct counts a, b;
+	size_t i, n = 9;	/* a page of state, and eight of data */
+	long before, after;
+	char *p = MAP_FAILED;
+	int fd;
+
+	fd = syscall(__NR_perf_event_open, &attr, 0, -1, -1, 0);
+	if (fd >= 0)
+		p = mmap(NULL, n * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED) {
+		ksft_test_result_skip("a driver: no perf events: %s\n", strerror(errno));
+		return;
+	}
+	before = vm_counter(reason);
+	a = count();
+	for (i = 1, bad = 0; i < n; i++)
+		bad |= LOAD(p + i * PAGE);
+	b = count();
+	after = vm_counter(reason);
+	ksft_print_msg("a driver: %ld faults, %ld success, %ld not opted in\n",
+		       b.faults - a.faults, b.success - a.success, after - before);
+	ksft_test_result(!bad && after - before >= (long)n - 1,
+			 "a driver that has not opted in: under mmap_lock, and counted\n");
+	munmap(p, n * PAGE);
+	close(fd);
+}
+
 int main(void)
 {
 	ksft_print_header();
 	need_per_vma_lock();
-	ksft_set_plan(14);
+	ksft_set_plan(15);
 
 	test("small pages, a VMA each", OWN_VMA, false, true);
 	test("small pages, one VMA", ONE_VMA, false, true);
@@ -175,6 +215,7 @@ int main(void)
 	test("switch off, a VMA each", OWN_VMA, false, false);
 	test("switch on again", OWN_VMA, false, true);
 	test_cow();
+	test_driver();
 
 	ksft_finished();
 }
