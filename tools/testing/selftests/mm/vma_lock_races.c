@@ -348,11 +348,15 @@ static void merge(void)
 	int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
 	char *end = area + DROPPED;
 
-	/* Behind it, then a page further, then the hole between: into one. */
+	/*
+	 * Behind it, then a page further, then the hole between: into one, or, if
+	 * that page has an anon_vma of its own, into two.
+	 */
 	munmap(end, 8 * PAGE);
 	mmap(end, PAGE, prot, flags, -1, 0);
 	mmap(end + 2 * PAGE, PAGE, prot, flags, -1, 0);
-	STORE(end + 2 * PAGE, 1);
+	if (rounds & 1)
+		STORE(end + 2 * PAGE, 1);
 	mmap(end + PAGE, PAGE, prot, flags, -1, 0);
 	/* In place, by mremap(), and off again. */
 	mremap(area, DROPPED + 3 * PAGE, DROPPED + 5 * PAGE, 0);
