@@ -28,6 +28,7 @@ struct vm_area_struct *vma_try_read_lock(struct mm_struct *mm,
 
 	if (!vma_lock_is_on())
 		return NULL;
+	vma_read_other_mm(mm);
 	vma = lock_vma_under_rcu(mm, addr);
 	count_vm_vma_lock_event(vma ? VMA_LOCK_READ : VMA_LOCK_READ_MMAP);
 	return vma;
@@ -55,6 +56,7 @@ int vma_read_range(struct mm_struct *mm, unsigned long *start,
 	if (!vma_lock_is_on())
 		return 0;
 
+	vma_read_other_mm(mm);
 	while (*start < end) {
 		struct vm_area_struct *vma = lock_vma_under_rcu(mm, *start);
 		unsigned long stop;

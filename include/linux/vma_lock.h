@@ -276,11 +276,22 @@ static inline void vma_assert_no_faults(const struct vm_area_struct *vma)
 
 static inline void vma_assert_locked(const struct vm_area_struct *vma)
 {
+	bool hot, written;
+
 	/* Locked by somebody; lockdep alone knows whether by the caller. */
-	VM_WARN_ON_ONCE(!(vma_lock_refs(vma) & VMA_LOCK_READERS) &&
-		!READ_ONCE(vma->vma_lock.hot) &&
-		!vma_write_locked_at(vma,
-				READ_ONCE(vma->vm_mm->vma_lock.mm_lock_seq)));
+	if (!IS_ENABLED(CONFIG_DEBUG_VM))
+		return;
+	/*
+	 * In this order: a writer that takes the sequence back, having given up,
+	 * has made the VMA cold, and counted us before.
+	 */
+	hot = READ_ONCE(vma->vma_lock.hot);
+	smp_rmb();
+	written = vma_write_locked_at(vma,
+			READ_ONCE(vma->vm_mm->vma_lock.mm_lock_seq));
+	smp_rmb();
+	VM_WARN_ON_ONCE(!hot && !written &&
+			!(vma_lock_refs(vma) & VMA_LOCK_READERS));
 }
 
 /* The VMA holds still, by mmap_lock or by its own. */
