@@ -286,10 +286,10 @@ static inline void vma_assert_locked(const struct vm_area_struct *vma)
 	 * has made the VMA cold, and counted us before.
 	 */
 	hot = READ_ONCE(vma->vma_lock.hot);
-	smp_rmb();
+	smp_rmb();	/* with the barriers of vma_make_cold(), */
 	written = vma_write_locked_at(vma,
 			READ_ONCE(vma->vm_mm->vma_lock.mm_lock_seq));
-	smp_rmb();
+	smp_rmb();	/* and with its atomic_inc() before the sequence is back */
 	VM_WARN_ON_ONCE(!hot && !written &&
 			!(vma_lock_refs(vma) & VMA_LOCK_READERS));
 }

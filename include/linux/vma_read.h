@@ -25,7 +25,7 @@ enum vma_read {
 static inline void vma_read_other_mm(struct mm_struct *mm)
 {
 	if (IS_ENABLED(CONFIG_PER_VMA_LOCK) && mm != current->mm)
-		smp_mb();
+		smp_mb();	/* with that of vma_lock_free_now() */
 }
 
 typedef int vma_visit_t(struct vm_area_struct *vma, unsigned long start,
