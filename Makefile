@@ -15,6 +15,7 @@ help:
 	@echo 'make vmtests    6.1'\''s own selftests/vm on base and on pervma [ARCH=arm64]'
 	@echo 'make mutants    does removing a lock or a recheck fail a test? [ONLY=NAME]'
 	@echo 'make torture    everything at once, in the debug kernel [SECONDS=1200] [ARCH=arm64]'
+	@echo 'make soak       the kselftests over and over in the debug kernels [HOURS=1] [ARCH=arm64]'
 	@echo 'make tree       lay out build/linux, a commit for each patch [KDIR=DIR] [FORCE=1]'
 	@echo 'make refresh    write the commits of build/linux back to this repository'
 	@echo 'make series     export mails for git am and quilt to build/series'
@@ -47,6 +48,8 @@ vmtests:
 	@scripts/vmtests.sh $(ARCH)
 torture:
 	@scripts/torture.sh $(or $(SECONDS),1200) $(ARCH)
+soak:
+	@scripts/soak.sh $(or $(HOURS),1) $(ARCH)
 mutants:
 	@scripts/mutants.sh $(if $(ONLY),'$(ONLY)')
 tree:
@@ -62,4 +65,4 @@ kernel:
 clean:
 	rm -rf build
 
-.PHONY: help deps demo test check cost bench conflicts page-in vmtests torture mutants tree refresh series apply kernel clean
+.PHONY: help deps demo test check cost bench conflicts page-in vmtests torture soak mutants tree refresh series apply kernel clean

@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The kselftests over and over in the debug kernels, each longer than in make test.
+. "$(dirname "$0")/lib.sh"
+
+usage()
+{
+	cat <<EOF
+usage: scripts/soak.sh [-h] [HOURS [ARCH...]]     (make soak [HOURS=1] [ARCH=arm64])
+
+For HOURS (1; 0.1 is a number, too), in turn on each ARCH (x86_64 and arm64), in the
+debug kernel with lockdep, KASAN, DEBUG_VM and injected delays: each of the kselftests
+with its races a minute long, and vma_lock_torture for five. Prints a line for each run
+and a table; build/soak/ has the logs. Exit status 1 if a run failed.
+EOF
+}
+[ "${1:-}" != -h ] || { usage; exit 0; }
+hours=${1:-1}
+[ $# -eq 0 ] || shift
+[[ $hours =~ ^[0-9]*\.?[0-9]+$ ]] || die "HOURS=$hours: not a number of hours"
+archs=("$@")
+[ ${#archs[@]} -gt 0 ] || archs=(x86_64 arm64)
+progs=(signals asleep faults reads maps kinds races torture)
+
+"$TOP/scripts/tree.sh"
+for arch in "${archs[@]}"; do
+	cross_prefix "$arch" > /dev/null
+	"$TOP/scripts/kernel.sh" debug "$arch"
+	for prog in "${progs[@]}"; do
+		selftest "$arch" "vma_lock_$prog"
+	done
+done
+out=$BUILD/soak
+rm -rf "$out"
+mkdir -p "$out"
+
+declare -A runs seconds failures
+end=$((SECONDS + $(awk -v h="$hours" 'BEGIN { print int(h * 3600) }'))) round=0 failed=0
+while [ $SECONDS -lt $end ]; do
+	round=$((round + 1))
+	for arch in "${archs[@]}"; do
+		for prog in "${progs[@]}"; do
+			[ $SECONDS -lt $end ] || break 2
+			secs=60 status=0 began=$SECONDS name=$arch-$prog
+			[ "$prog" != torture ] || secs=300
+			"$TOP/vm" -a "$arch" -k debug -m 2048 -t 7200 \
+				-q "-smp 4,sockets=2
+				    -object memory-backend-ram,id=m0,size=1024M -numa node,memdev=m0,cpus=0-1
+				    -object memory-backend-ram,id=m1,size=1024M -numa node,memdev=m1,cpus=2-3" \
+				-f "$BUILD/selftests-$arch/vma_lock_$prog" -- \
+				env VMA_LOCK_SECONDS=$secs "vma_lock_$prog" \
+				> "$out/$name.$round" 2> "$out/$name.$round.err" || status=$?
+			took=$((SECONDS - began))
+			runs[$name]=$((${runs[$name]:-0} + 1))
+			seconds[$name]=$((${seconds[$name]:-0} + took))
+			if [ $status -eq 0 ]; then
+				say "round $round, $arch, vma_lock_$prog: ok, $took s"
+			else
+				failed=$((failed + 1))
+				failures[$name]=$((${failures[$name]:-0} + 1))
+				say "round $round, $arch, vma_lock_$prog: FAILED, status $status: $(grep -m1 '^not ok' "$out/$name.$round" || tail -n 1 "$out/$name.$round.err")"
+				cp "$BUILD/results/debug-$arch/console.log" "$out/$name.$round.console" 2> /dev/null || true
+			fi
+		done
+	done
+done
+
+printf '\n| %-28s | %5s | %7s | %7s |\n|---|---|---|---|\n' "debug kernel" runs failed seconds
+for arch in "${archs[@]}"; do
+	for prog in "${progs[@]}"; do
+		name=$arch-$prog
+		[ -z "${runs[$name]:-}" ] || printf '| %-28s | %5d | %7d | %7d |\n' "$arch, vma_lock_$prog" \
+			"${runs[$name]}" "${failures[$name]:-0}" "${seconds[$name]}"
+	done
+done | tee "$out/summary.md"
+[ $failed -eq 0 ]
