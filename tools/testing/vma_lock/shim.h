@@ -22,6 +22,8 @@ typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned long long u64;
 
+#define CONFIG_DEBUG_VM		1
+#define IS_ENABLED(option)	(option)
 #define likely(x)		__builtin_expect(!!(x), 1)
 #define unlikely(x)		__builtin_expect(!!(x), 0)
 #define __must_check		__attribute__((warn_unused_result))
@@ -65,6 +67,7 @@ void shim_read(const void *address);
 #define WRITE_ONCE(x, v)	__atomic_store_n(&(x), v, __ATOMIC_RELAXED)
 #define smp_load_acquire(p)	SHIM_LOAD(p, __ATOMIC_ACQUIRE)
 #define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define smp_rmb()		smp_mb()
 
 /*
  * TSan does not know atomic_thread_fence(). For it smp_mb() is an atomic
