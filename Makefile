@@ -20,6 +20,7 @@ help:
 	@echo 'make refresh    write the commits of build/linux back to this repository'
 	@echo 'make series     export mails for git am and quilt to build/series'
 	@echo 'make apply KDIR=DIR    apply the series to your own 6.1 tree [DRY=1]'
+	@echo 'make rebase KDIR=DIR   try it on another 6.1.y, and name what conflicts'
 	@echo 'make kernel     build a kernel [KERNEL=pervma|base|peer|debug]'
 	@echo 'make clean      remove build/'
 	@echo
@@ -60,9 +61,11 @@ series:
 	@scripts/export.sh
 apply:
 	@scripts/apply.sh
+rebase:
+	@scripts/rebase.sh
 kernel:
 	@scripts/kernel.sh $(KERNEL)
 clean:
 	rm -rf build
 
-.PHONY: help deps demo test check cost bench conflicts page-in vmtests torture soak mutants tree refresh series apply kernel clean
+.PHONY: help deps demo test check cost bench conflicts page-in vmtests torture soak mutants tree refresh series apply rebase kernel clean

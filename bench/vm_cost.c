@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -243,6 +244,45 @@ static void fork_and_wait(void)
 	}
 }
 
+/* A fork is charged to each VMA, and so is the exit. */
+#define VMAS 10000
+
+static void fork_once(void)
+{
+	if (!fork())
+		_exit(0);
+	wait(NULL);
+}
+
+static void *idle(void *arg)
+{
+	for (;;)
+		pause();
+	return NULL;
+}
+
+/* With a second thread there may be readers: the writer has to look. */
+static void fork_many(void)
+{
+	size_t length = VMAS * PAGE, i;
+	pthread_t thread;
+	char *p;
+
+	p = mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		die("mmap");
+	for (i = 0; i < length; i += 2 * PAGE)
+		if (mprotect(p + i, PAGE, PROT_READ | PROT_WRITE))
+			die("mprotect");
+	measure("fork of 10000 VMAs, each", nothing, fork_once, VMAS);
+	if (pthread_create(&thread, NULL, idle, NULL))
+		die("pthread_create");
+	measure("the same, of two threads", nothing, fork_once, VMAS);
+	pthread_cancel(thread);
+	pthread_join(thread, NULL);
+	munmap(p, length);
+}
+
 static void read_maps(void)
 {
 	static char buf[65536];
@@ -279,6 +319,7 @@ int main(int argc, char **argv)
 	measure("madvise(DONTNEED)", nothing, give_back, OPS);
 	measure("fork, exit and wait", nothing, fork_and_wait, OPS / 10);
 	measure("read of /proc/self/maps", nothing, read_maps, OPS);
+	fork_many();
 	measure("anonymous", drop, write_all, pages);
 	measure("anonymous, zero page", drop, read_all, pages);
 	measure_copies("anonymous, copy");

@@ -107,7 +107,7 @@ struct vm_area_struct *__lock_fault_vma(struct mm_struct *mm,
 		     (flags & FAULT_FLAG_MMAP_LOCK)))
 		return NULL;
 	if (!(flags & FAULT_FLAG_USER) && !kernel_fault_eligible(mm, regs)) {
-		count_vm_vma_lock_event(VMA_LOCK_FALLBACK_KERNEL);
+		vma_lock_fallback(mm, address, VMA_LOCK_FALLBACK_KERNEL);
 		goto abort;
 	}
 
@@ -115,7 +115,7 @@ struct vm_area_struct *__lock_fault_vma(struct mm_struct *mm,
 	if (unlikely(!vma) || likely(vma_fault_eligible(vma)))
 		return vma;
 	vma_end_read(vma);
-	count_vm_vma_lock_event(VMA_LOCK_FALLBACK_NOT_OPTED_IN);
+	vma_lock_fallback(mm, address, VMA_LOCK_FALLBACK_NOT_OPTED_IN);
 abort:
 	count_vm_vma_lock_event(VMA_LOCK_ABORT);
 	return NULL;
@@ -160,7 +160,7 @@ unsigned int fault_retry_flags(unsigned int flags, vm_fault_t fault)
 	if (fault & VM_FAULT_MMAP_LOCK)
 		return flags | FAULT_FLAG_MMAP_LOCK | FAULT_FLAG_COUNTED;
 	if (second) {
-		count_vm_vma_lock_event(VMA_LOCK_FALLBACK_RETRIES);
+		vma_lock_fallback(current->mm, 0, VMA_LOCK_FALLBACK_RETRIES);
 		flags |= FAULT_FLAG_MMAP_LOCK;
 	}
 	return flags | FAULT_FLAG_TRIED;
@@ -186,7 +186,7 @@ vm_fault_t fault_need_mmap_lock(struct vm_area_struct *vma, unsigned int flags)
 {
 	if (!(flags & FAULT_FLAG_VMA_LOCK))
 		return 0;
-	count_vm_vma_lock_event(VMA_LOCK_FALLBACK_DEVICE);
+	vma_lock_fallback(vma->vm_mm, vma->vm_start, VMA_LOCK_FALLBACK_DEVICE);
 	return fault_start_over(vma);
 }
 
@@ -201,7 +201,7 @@ vm_fault_t __fault_anon_prepare(struct vm_area_struct *vma, unsigned int flags)
 
 	/* Only tried: who holds it for write may be waiting for @vma. */
 	if (!mmap_read_trylock(mm)) {
-		count_vm_vma_lock_event(VMA_LOCK_FALLBACK_ANON_VMA);
+		vma_lock_fallback(mm, vma->vm_start, VMA_LOCK_FALLBACK_ANON_VMA);
 		return fault_start_over(vma);
 	}
 	ret = __anon_vma_prepare(vma);

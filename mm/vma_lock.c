@@ -45,6 +45,9 @@
 #include <linux/vma_lock.h>
 #include <linux/vmstat.h>
 
+#define CREATE_TRACE_POINTS
+#include <trace/events/vma_lock.h>
+
 struct lock_class_key vma_lock_key;
 const char vma_lock_name[] = "vma_lock";
 
@@ -142,12 +145,14 @@ static noinline void vma_heat(struct vm_area_struct *vma, u64 seq, u8 cpu)
 		return;
 	}
 	/*
-	 * One number for one period in which the VMA is hot, but for a writer
-	 * that gave up: the next one is told by vma_has_readers().
+	 * One number for one period in which the VMA is hot, whoever else may
+	 * be about to say so; but for a writer that gave up: the next one is told
+	 * by vma_has_readers().
 	 */
 	if (!READ_ONCE(vma->vma_lock.hot) &&
-	    atomic_read(&vma->vm_mm->mm_users) > 1)
-		WRITE_ONCE(vma->vma_lock.hot, seq);
+	    atomic_read(&vma->vm_mm->mm_users) > 1 &&
+	    !cmpxchg_relaxed(&vma->vma_lock.hot, 0, seq))
+		trace_vma_lock_hot(vma);
 }
 
 /*
@@ -159,6 +164,7 @@ static noinline void vma_make_cold(struct vm_area_struct *vma)
 {
 	int cpu, i;
 
+	trace_vma_lock_cold(vma);
 	WRITE_ONCE(vma->vma_lock.hot, 0);
 	WRITE_ONCE(vma->vma_lock.chill,
 		   min_t(unsigned int, U16_MAX,
@@ -213,6 +219,7 @@ static int vma_drain(struct vm_area_struct *vma, bool killable)
 	struct mm_struct *mm = vma->vm_mm;
 	int ret;
 
+	trace_vma_lock_wait(vma);
 	do {
 		/*
 		 * Fully ordered, and on the word that readers decrement: a
@@ -232,6 +239,7 @@ static int vma_drain(struct vm_area_struct *vma, bool killable)
 		/* Made hot by one of those that we waited for? */
 	} while (!ret && unlikely(READ_ONCE(vma->vma_lock.hot)) &&
 		 vma_has_readers(vma));
+	trace_vma_lock_waited(vma, ret);
 	return ret;
 }
 
@@ -629,6 +637,21 @@ void vma_end_read(struct vm_area_struct *vma)
 EXPORT_SYMBOL_GPL(vma_end_read);
 
 /**
+ * vma_lock_fallback - somebody takes mmap_lock, as without VMA locks
+ * @mm: the mm
+ * @address: where it is about, or some address of the VMA, or 0
+ * @reason: VMA_LOCK_FALLBACK_*, as in /proc/vmstat and in the trace event
+ *
+ * Context: Any.
+ */
+void vma_lock_fallback(struct mm_struct *mm, unsigned long address,
+		       enum vm_event_item reason)
+{
+	count_vm_vma_lock_event(reason);
+	trace_vma_lock_fallback(mm, address, reason);
+}
+
+/**
  * lock_vma_under_rcu - find the VMA that holds an address, and lock it
  * @mm: the mm; the caller holds a reference of its own to mm_users
  * @address: the address
@@ -645,11 +668,12 @@ struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 {
 	MA_STATE(mas, &mm->mm_mt, address, address);
 	struct vm_area_struct *vma;
+	enum vm_event_item why;
 
 	rcu_read_lock();
 	vma = mas_walk(&mas);
 	if (unlikely(!vma)) {
-		count_vm_vma_lock_event(VMA_LOCK_FALLBACK_NO_VMA);
+		why = VMA_LOCK_FALLBACK_NO_VMA;
 		goto abort;
 	}
 
@@ -663,17 +687,17 @@ struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 	 */
 	if (unlikely(!__vma_start_read(mm, vma))) {
 		if (vma_is_attached(vma)) {
-			count_vm_vma_lock_event(VMA_LOCK_FALLBACK_WRITE_LOCKED);
+			why = VMA_LOCK_FALLBACK_WRITE_LOCKED;
 			goto abort;
 		}
-		count_vm_vma_lock_event(VMA_LOCK_FALLBACK_DETACHED);
+		why = VMA_LOCK_FALLBACK_DETACHED;
 		goto miss;
 	}
 	vma_lock_acquired(vma);
 	VM_WARN_ON_ONCE(vma->vm_mm != mm);
 	if (unlikely(address < vma->vm_start || address >= vma->vm_end)) {
 		vma_end_read(vma);
-		count_vm_vma_lock_event(VMA_LOCK_FALLBACK_MOVED);
+		why = VMA_LOCK_FALLBACK_MOVED;
 		goto miss;
 	}
 	rcu_read_unlock();
@@ -682,8 +706,9 @@ struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 miss:
 	count_vm_vma_lock_event(VMA_LOCK_MISS);
 abort:
-	count_vm_vma_lock_event(VMA_LOCK_ABORT);
 	rcu_read_unlock();
+	vma_lock_fallback(mm, address, why);
+	count_vm_vma_lock_event(VMA_LOCK_ABORT);
 	return NULL;
 }
 EXPORT_SYMBOL_GPL(lock_vma_under_rcu);

@@ -53,6 +53,8 @@ struct vm_area_struct *vma_try_read_lock(struct mm_struct *mm,
 int vma_read_range(struct mm_struct *mm, unsigned long *start,
 		   unsigned long end, vma_visit_t *visit, unsigned long arg)
 {
+	int ret = 0;
+
 	if (!vma_lock_is_on())
 		return 0;
 
@@ -60,7 +62,6 @@ int vma_read_range(struct mm_struct *mm, unsigned long *start,
 	while (*start < end) {
 		struct vm_area_struct *vma = lock_vma_under_rcu(mm, *start);
 		unsigned long stop;
-		int ret;
 
 		if (!vma)
 			break;
@@ -68,16 +69,14 @@ int vma_read_range(struct mm_struct *mm, unsigned long *start,
 		ret = visit(vma, *start, stop, arg);
 		if (ret != VMA_READ_RELEASED)
 			vma_end_read(vma);
-		if (ret == VMA_READ_MMAP_LOCK)
+		if (ret == VMA_READ_MMAP_LOCK || ret < 0)
 			break;
-		if (ret < 0)
-			return ret;
 		*start = stop;
 		cond_resched();
 	}
-	count_vm_vma_lock_event(*start == end ? VMA_LOCK_READ :
-						VMA_LOCK_READ_MMAP);
-	return 0;
+	count_vm_vma_lock_event(*start == end || ret < 0 ? VMA_LOCK_READ :
+							   VMA_LOCK_READ_MMAP);
+	return min(ret, 0);
 }
 
 /*
@@ -158,11 +157,10 @@ struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
 	struct vm_area_struct *vma;
 	int tries = VMA_READ_TRIES;
 
-	if (reader->vma)
-		vma_end_read(reader->vma);
-	reader->vma = NULL;
-
-	if (reader->mmap_locked || !vma_lock_is_on() || mm_is_ours_alone(mm))
+	if (reader->mmap_locked)
+		return vma_reader_next_mmap_locked(reader, addr);
+	vma_reader_stop(reader);
+	if (!vma_lock_is_on() || mm_is_ours_alone(mm))
 		return vma_reader_next_mmap_locked(reader, addr);
 
 	do {
@@ -179,26 +177,10 @@ struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
 	vma = vma_reader_next_mmap_locked(reader, addr);
 	if (IS_ERR(vma))
 		return vma;
-	/* No writer is there to be in its way. */
-	if (vma && !WARN_ON_ONCE(!vma_start_read(vma)))
-		reader->vma = vma;
-	if (!vma || reader->vma) {
-		mmap_read_unlock(mm);
-		reader->mmap_locked = false;
-	}
+	/* No writer is there to be in its way; mmap_lock would do as well. */
+	if (vma && WARN_ON_ONCE(!vma_start_read(vma)))
+		return vma;
+	vma_reader_stop(reader);
+	reader->vma = vma;
 	return vma;
-}
-
-/**
- * vma_reader_stop - let go of the VMA, or of mmap_lock
- * @reader: goes on with vma_reader_next() if need be
- */
-void vma_reader_stop(struct vma_reader *reader)
-{
-	if (reader->vma)
-		vma_end_read(reader->vma);
-	reader->vma = NULL;
-	if (reader->mmap_locked)
-		mmap_read_unlock(reader->mm);
-	reader->mmap_locked = false;
 }

@@ -30,20 +30,10 @@ raw=$BUILD/bench/demo.txt
 "$TOP/vm" -c 4 -m 1024 -t 900 -f "$BUILD/bench/fault_load" -f "$TOP/bench/demo_rounds.sh" \
 	-- demo_rounds.sh "$rounds" | tee "$raw" | sed -un 's/^# /   /p'
 
-awk '
-	function sort_of(key, n,   i, j, t) {
-		n = split(values[key], v, " ")
-		for (i = 2; i <= n; i++)
-			for (j = i; j > 1 && v[j] + 0 < v[j - 1] + 0; j--) {
-				t = v[j]; v[j] = v[j - 1]; v[j - 1] = t
-			}
-		return n
-	}
-	function median(key,   n) { n = sort_of(key); return v[int((n + 1) / 2)] }
-	function cell(key,   n, m) {
-		m = median(key)
-		n = sort_of(key)
-		return sprintf("%d (%d-%d)", m, v[1], v[n])
+awk "$awk_at"'
+	function median(key) { return at(values[key], 0.5) }
+	function cell(key) {
+		return sprintf("%d (%d-%d)", median(key), at(values[key], 0), at(values[key], 1))
 	}
 	function line(label, what, key,   off, on) {
 		off = median(key " off " what); on = median(key " on " what)

@@ -5,7 +5,7 @@
 
 packages=(linux-source-6.1 qemu-system-x86 qemu-system-arm busybox-static
 	build-essential gcc-aarch64-linux-gnu libc6-dev-arm64-cross
-	bc bison ccache cpio e2fsprogs file flex git kmod libelf-dev libssl-dev perl
+	bc bison ccache cpio e2fsprogs file flex git kmod libelf-dev libssl-dev perl python3
 	relacy-dev rsync sparse spin xz-utils)
 
 [ "${1:-}" != -h ] || {

@@ -79,6 +79,31 @@ selftest()
 	}
 }
 
+# run_selftest KERNEL ARCH PROGRAM LIMIT [NAME=VALUE...]: on two nodes, for NUMA hints
+run_selftest()
+{
+	local kernel=$1 arch=$2 prog=$3 limit=$4 mem=512
+	[ "$kernel" != debug ] || mem=1024
+	selftest "$arch" "$prog"
+	"$TOP/vm" -a "$arch" -k "$kernel" -t "$limit" -m $((2 * mem)) \
+		-q "-smp 4,sockets=2
+		    -object memory-backend-ram,id=m0,size=${mem}M -numa node,memdev=m0,cpus=0-1
+		    -object memory-backend-ram,id=m1,size=${mem}M -numa node,memdev=m1,cpus=2-3" \
+		-f "$BUILD/selftests-$arch/$prog" -- env "${@:5}" "$prog"
+}
+
+# For awk: the value at the place P, from 0 to 1, of the numbers in LIST
+# shellcheck disable=SC2034
+awk_at='function at(list, p,   n, i, j, t, v) {
+	n = split(list, v, " ")
+	for (i = 2; i <= n; i++)
+		for (j = i; j > 1 && v[j] + 0 < v[j - 1] + 0; j--) {
+			t = v[j]; v[j] = v[j - 1]; v[j - 1] = t
+		}
+	return n ? v[1 + int((n - 1) * p)] + 0 : 0
+}
+'
+
 # base_version PACKAGE: the version that BASE names for it
 base_version()
 {

@@ -34,22 +34,13 @@ mkfs.ext4 -q -F "$disk"
 	-- page_in_rounds.sh "$rounds" | tee "$raw" | sed -un 's/^# /   /p'
 rm -f "$disk"
 
-awk '
-	# The value at the place P of those of KEY, from 0 to 1
-	function at(key, p,   n, i, j, t, v) {
-		n = split(values[key], v, " ")
-		for (i = 2; i <= n; i++)
-			for (j = i; j > 1 && v[j] + 0 < v[j - 1] + 0; j--) {
-				t = v[j]; v[j] = v[j - 1]; v[j - 1] = t
-			}
-		return v[1 + int((n - 1) * p)]
-	}
+awk "$awk_at"'
 	function cell(key) {
-		return sprintf("%d (%d-%d)", at(key, 0.5), at(key, 0), at(key, 1))
+		return sprintf("%d (%d-%d)", at(values[key], 0.5), at(values[key], 0), at(values[key], 1))
 	}
 	function line(label, load, what, goal,   off, on, ratio) {
-		off = at("off " load " " what, 0.5)
-		on = at("on " load " " what, 0.5)
+		off = at(values["off " load " " what], 0.5)
+		on = at(values["on " load " " what], 0.5)
 		ratio = on ? off / on : 0
 		printf "| %-8s | %-21s | %22s | %22s | %11.1f |\n", label, what,
 			cell("off " load " " what), cell("on " load " " what), ratio

@@ -20,6 +20,7 @@ EOF
 [ -d "$TREE/.git" ] || die "no build/linux: run 'make tree' first"
 cd "$TREE"
 git diff --quiet HEAD || die "build/linux has changes that are not committed"
+[ ! -d .git/rebase-merge ] || die "build/linux is in the middle of a rebase"
 # What has been edited here since the tree was laid out would be lost.
 if [ -f "$BUILD/.tree-source" ] &&
    [ "$(cat "$BUILD/.tree-source")" != "$(cat "$BUILD/.base-source") $(series_id)" ]; then

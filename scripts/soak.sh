@@ -26,9 +26,6 @@ progs=(signals asleep faults reads maps kinds races torture)
 for arch in "${archs[@]}"; do
 	cross_prefix "$arch" > /dev/null
 	"$TOP/scripts/kernel.sh" debug "$arch"
-	for prog in "${progs[@]}"; do
-		selftest "$arch" "vma_lock_$prog"
-	done
 done
 out=$BUILD/soak
 rm -rf "$out"
@@ -43,12 +40,7 @@ while [ $SECONDS -lt $end ]; do
 			[ $SECONDS -lt $end ] || break 2
 			secs=60 status=0 began=$SECONDS name=$arch-$prog
 			[ "$prog" != torture ] || secs=300
-			"$TOP/vm" -a "$arch" -k debug -m 2048 -t 7200 \
-				-q "-smp 4,sockets=2
-				    -object memory-backend-ram,id=m0,size=1024M -numa node,memdev=m0,cpus=0-1
-				    -object memory-backend-ram,id=m1,size=1024M -numa node,memdev=m1,cpus=2-3" \
-				-f "$BUILD/selftests-$arch/vma_lock_$prog" -- \
-				env VMA_LOCK_SECONDS=$secs "vma_lock_$prog" \
+			run_selftest debug "$arch" "vma_lock_$prog" 7200 VMA_LOCK_SECONDS=$secs \
 				> "$out/$name.$round" 2> "$out/$name.$round.err" || status=$?
 			took=$((SECONDS - began))
 			runs[$name]=$((${runs[$name]:-0} + 1))

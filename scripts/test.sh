@@ -11,6 +11,7 @@ usage: scripts/test.sh [-h] [PATTERN]     (make test [ONLY=PATTERN] [FULL=1])
 Runs the tests whose name matches PATTERN (a shell pattern; all by default):
   host:model       the lock's protocol under the C++11 memory model
   host:spin        the same, every interleaving of it, by Spin
+  host:litmus      each pair of barriers, and what happens without
   host:*           mm/vma_lock.c in user space: unit tests, which run every
                    line; stress, under TSan and ASan, too; mutants
   tree:*           make tree, refresh, series and apply
@@ -90,7 +91,7 @@ mkdir -p "$BUILD/bench" "$BUILD/results"
 "$TOP/scripts/tree.sh"
 
 # --- host
-for part in model spin unit coverage stress stress-tsan stress-asan mutants; do
+for part in model spin litmus unit coverage stress stress-tsan stress-asan mutants; do
 	wanted host:$part || continue
 	say "host: $part"
 	status=0
@@ -110,7 +111,8 @@ part()
 	rm -rf "$2"
 	mkdir "$2"
 	git -C "$TREE" archive "$1" Makefile Kconfig arch/x86 arch/arm64/Kconfig arch/arm64/mm fs include ipc kernel mm \
-		Documentation/mm Documentation/admin-guide tools/testing/selftests/Makefile \
+		Documentation/mm Documentation/admin-guide Documentation/filesystems \
+		tools/testing/selftests/Makefile \
 		"${@:3}" | tar x -C "$2"
 }
 
@@ -187,6 +189,22 @@ apply_leaves_alone_what_does_not_fit()
 	grep -q 'exclude-the-readers.*include/linux/mmap_lock.h:[0-9]' <<< "$out"
 	diff -r "$BUILD/plain" "$BUILD/plain.want"
 }
+rebase_names_what_conflicts()
+{
+	local out
+	part base "$BUILD/plain"
+	out=$(KDIR=$BUILD/plain "$TOP/scripts/rebase.sh")
+	echo "$out"
+	[ "$(grep -c '^ok ' <<< "$out")" = "$(git -C "$TREE" rev-list --count base..HEAD)" ]
+	# A line more at the top, and another that a hunk wants to change
+	sed -i '1i/* moved */' "$BUILD/plain/mm/mincore.c"
+	sed -i 's/down_write_nested(&mm->mmap_lock, subclass);/something_else();/' \
+		"$BUILD/plain/include/linux/mmap_lock.h"
+	! out=$(KDIR=$BUILD/plain "$TOP/scripts/rebase.sh") || return 1
+	echo "$out"
+	grep -q '^moved .*mincore' <<< "$out"
+	grep -A1 '^conflicts .*exclude the readers' <<< "$out" | grep -q 'include/linux/mmap_lock.h:[0-9]'
+}
 say "tree"
 check tree:refresh-changes-nothing refresh_changes_nothing
 check tree:amended-commit-comes-back amended_commit_comes_back
@@ -194,7 +212,8 @@ check tree:reordered-commits-come-back reordered_commits_come_back
 check tree:exported-series-applies-with-git-am exported_series_applies_with_git_am
 check tree:apply-takes-a-plain-tree apply_takes_a_plain_tree
 check tree:apply-leaves-alone-what-does-not-fit apply_leaves_alone_what_does_not_fit
-rm -rf "$BUILD/copy" "$BUILD/am" "$BUILD/plain" "$BUILD/plain.want"
+check tree:rebase-names-what-conflicts rebase_names_what_conflicts
+rm -rf "$BUILD/rebase" "$BUILD/copy" "$BUILD/am" "$BUILD/plain" "$BUILD/plain.want"
 
 # --- vm
 output_and_status()
@@ -234,19 +253,13 @@ check vm:boot-switch boot_switch
 check vm:a-crash-is-told-from-an-exit-status crash_is_no_exit_status
 
 # --- kselftests in the guest
-# guest ARCH KERNEL PROGRAM: two nodes, for the NUMA hints
+# guest ARCH KERNEL PROGRAM
 guest()
 {
-	local arch=$1 kernel=$2 prog=$3 name=$1:$2:$3 status=0 mem=512
+	local arch=$1 kernel=$2 prog=$3 name=$1:$2:$3 status=0
 	wanted "$name" || return 0
 	say "$name ($((SECONDS - started)) s so far)"
-	[ "$kernel" != debug ] || mem=1024
-	selftest "$arch" "$prog"
-	"$TOP/vm" -a "$arch" -k "$kernel" -t 900 -m $((2 * mem)) \
-		-q "-smp 4,sockets=2
-		    -object memory-backend-ram,id=m0,size=${mem}M -numa node,memdev=m0,cpus=0-1
-		    -object memory-backend-ram,id=m1,size=${mem}M -numa node,memdev=m1,cpus=2-3" \
-		-f "$BUILD/selftests-$arch/$prog" -- "$prog" > "$BUILD/results/$arch-$kernel-$prog.tap" || status=$?
+	run_selftest "$kernel" "$arch" "$prog" 900 > "$BUILD/results/$arch-$kernel-$prog.tap" || status=$?
 	tap "$name" "$BUILD/results/$arch-$kernel-$prog.tap" $status "$kernel-$arch"
 }
 guest x86_64 base vma_lock_signals
@@ -255,7 +268,7 @@ progs="signals asleep faults reads maps kinds races torture"
 for prog in $progs; do
 	guest x86_64 pervma vma_lock_$prog
 done
-for prog in $progs; do
+for prog in $progs trace; do
 	guest x86_64 debug vma_lock_$prog
 done
 [ -z "${FULL:-}" ] || guest arm64 base vma_lock_signals
@@ -274,16 +287,7 @@ if wanted cost:faults; then
 fi
 
 # --- conflicts
-if wanted conflicts:faults; then
-	say "conflicts"
-	if "$TOP/scripts/conflicts.sh" > "$BUILD/test.log" 2>&1; then
-		sed -n '/^x86_64/,/^All such/{/^All such/!p}' "$BUILD/test.log"
-		ok conflicts:faults
-	else
-		cat "$BUILD/test.log"
-		fail conflicts:faults
-	fi
-fi
+check conflicts:faults "$TOP/scripts/conflicts.sh"
 
 echo
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -24,6 +24,7 @@
 #include <linux/lockdep.h>
 #include <linux/mm_types.h>
 #include <linux/mmdebug.h>
+#include <linux/vm_event_item.h>
 
 #ifdef CONFIG_PER_VMA_LOCK
 
@@ -79,6 +80,8 @@ void vma_unmark_detached_all(struct maple_tree *tree);
 bool vma_lock_free_now(const struct vm_area_struct *vma);
 bool vma_start_read(struct vm_area_struct *vma);
 void vma_end_read(struct vm_area_struct *vma);
+void vma_lock_fallback(struct mm_struct *mm, unsigned long address,
+		       enum vm_event_item reason);
 struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 					  unsigned long address);
 
@@ -309,6 +312,7 @@ static inline void vma_assert_stable(const struct vm_area_struct *vma)
 #else /* !CONFIG_PER_VMA_LOCK */
 
 /* mmap_lock alone excludes: what follows costs nothing and promises nothing. */
+static inline bool vma_lock_is_on(void) { return false; }
 static inline void mm_vma_lock_init(struct mm_struct *mm) { }
 static inline void vma_lock_init(struct vm_area_struct *vma) { }
 static inline void vma_start_write(struct vm_area_struct *vma) { }

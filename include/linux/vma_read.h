@@ -94,22 +94,25 @@ vma_reader_next_mmap_locked(struct vma_reader *reader, unsigned long addr)
 	return vma_next(&reader->iter);
 }
 
+/* Let go of the VMA, or of mmap_lock; vma_reader_next() may go on from here. */
+static inline void vma_reader_stop(struct vma_reader *reader)
+{
+	if (reader->vma)
+		vma_end_read(reader->vma);
+	reader->vma = NULL;
+	if (reader->mmap_locked)
+		mmap_read_unlock(reader->mm);
+	reader->mmap_locked = false;
+}
+
 #ifdef CONFIG_PER_VMA_LOCK
 struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
 				       unsigned long addr);
-void vma_reader_stop(struct vma_reader *reader);
 #else
 static inline struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
 						     unsigned long addr)
 {
 	return vma_reader_next_mmap_locked(reader, addr);
-}
-
-static inline void vma_reader_stop(struct vma_reader *reader)
-{
-	if (reader->mmap_locked)
-		mmap_read_unlock(reader->mm);
-	reader->mmap_locked = false;
 }
 #endif
 

@@ -120,7 +120,7 @@ ATOMIC_OP_FULL(atomic_add_return, add_fetch)
 ATOMIC_OP_FULL(atomic_fetch_add, fetch_add)
 ATOMIC_OP_FULL(atomic_fetch_or, fetch_or)
 ATOMIC_OP(atomic_sub_return_release, sub_fetch, __ATOMIC_RELEASE)
-ATOMIC_OP(atomic_sub_return_relaxed, sub_fetch, __ATOMIC_RELAXED)	/* mutants' */
+ATOMIC_OP(atomic_sub_return_relaxed, sub_fetch, __ATOMIC_RELAXED)
 ATOMIC_OP(atomic_fetch_and_release, fetch_and, __ATOMIC_RELEASE)
 ATOMIC_OP(atomic_fetch_and_relaxed, fetch_and, __ATOMIC_RELAXED)
 
@@ -154,7 +154,7 @@ ATOMIC_OP(atomic_fetch_and_relaxed, fetch_and, __ATOMIC_RELAXED)
 	__was;								\
 })
 #define cmpxchg_release(p, old, new)	CMPXCHG(p, old, new, __ATOMIC_RELEASE)
-#define cmpxchg_relaxed(p, old, new)	CMPXCHG(p, old, new, __ATOMIC_RELAXED)	/* mutants' */
+#define cmpxchg_relaxed(p, old, new)	CMPXCHG(p, old, new, __ATOMIC_RELAXED)
 
 /* --- tasks: one a thread, never freed, so that a late waker finds memory */
 #define TASK_RUNNING		0
@@ -321,7 +321,7 @@ extern const struct address_space_operations ram_aops;
 #define is_file_hugepages(file)	((file)->hugepages)
 
 /* --- vmstat */
-enum vma_lock_event {
+enum vm_event_item {
 	VMA_LOCK_ABORT,
 	VMA_LOCK_MISS,
 	VMA_LOCK_FALLBACK_NO_VMA,
@@ -333,6 +333,12 @@ enum vma_lock_event {
 extern int vm_event[NR_VMA_LOCK_EVENTS];
 #define count_vm_vma_lock_event(e)					\
 	__atomic_fetch_add(&vm_event[e], 1, __ATOMIC_RELAXED)
+
+#define trace_vma_lock_fallback(mm, address, reason)	do { } while (0)
+#define trace_vma_lock_wait(vma)			do { } while (0)
+#define trace_vma_lock_waited(vma, ret)			do { } while (0)
+#define trace_vma_lock_hot(vma)				do { } while (0)
+#define trace_vma_lock_cold(vma)			do { } while (0)
 
 /* --- the structures that are locked */
 #include <linux/vma_lock_types.h>

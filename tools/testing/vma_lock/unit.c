@@ -726,7 +726,7 @@ static struct vm_area_struct *lookup(unsigned long address)
 	return vma;
 }
 
-static bool counted(enum vma_lock_event why, bool miss)
+static bool counted(enum vm_event_item why, bool miss)
 {
 	int sum = 0;
 

@@ -25,7 +25,7 @@ static unsigned long rounds[8];
 
 static bool stopped(void)
 {
-	return __atomic_load_n(&stop, __ATOMIC_RELAXED);
+	return LOAD(&stop);
 }
 
 static void must(bool ok, const char *what)
@@ -38,7 +38,7 @@ static void must(bool ok, const char *what)
 
 struct line {
 	unsigned long start, end, offset, inode;
-	char perms[5], name[64];
+	char perms[5];
 };
 
 /* --- The areas, and what happens in them */
@@ -170,7 +170,7 @@ static void complain(const char *fmt, ...)
 		va_end(args);
 	}
 	pthread_mutex_unlock(&wrong_lock);
-	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	STORE(&stop, true);
 }
 
 /* What one pass over a file has met so far */
@@ -245,9 +245,8 @@ static void check_end(struct pass *pass)
 static bool parse_map(const char *text, struct line *line)
 {
 	memset(line, 0, sizeof(*line));
-	return sscanf(text, "%lx-%lx %4s %lx %*x:%*x %lu %63s", &line->start,
-		      &line->end, line->perms, &line->offset, &line->inode,
-		      line->name) >= 5;
+	return sscanf(text, "%lx-%lx %4s %lx %*x:%*x %lu", &line->start, &line->end,
+		      line->perms, &line->offset, &line->inode) == 5;
 }
 
 /* A map's line, the others say something of it. */
@@ -273,7 +272,7 @@ static bool parse_smap(const char *text, struct line *line)
 static bool parse_numa(const char *text, struct line *line)
 {
 	memset(line, 0, sizeof(*line));
-	if (sscanf(text, "%lx %63s", &line->start, line->name) != 2)
+	if (sscanf(text, "%lx ", &line->start) != 1)
 		return false;
 	line->end = line->start + 1;
 	return true;
@@ -389,14 +388,14 @@ static void race(size_t which, bool locks)
 		mmap_lock = vm_counter("vma_lock_read_mmap");
 	}
 	for (i = 0; i < NR_AREAS; i++)
-		pthread_create(&threads[i], NULL, changer, (void *)i);
+		threads[i] = start(changer, (void *)i);
 	for (; i < NR_AREAS + NR_READERS; i++)
-		pthread_create(&threads[i], NULL, reader, (void *)which);
+		threads[i] = start(reader, (void *)which);
 	/* Longer where the machine is so slow that somebody had no turn yet. */
 	for (i = 0; !stopped() && (i < 10UL * race_seconds() ||
 				   (!each_had_a_turn() && i < 100UL * race_seconds())); i++)
 		usleep(100000);
-	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	STORE(&stop, true);
 	for (i = 0; i < ARRAY_SIZE(threads); i++)
 		pthread_join(threads[i], NULL);
 

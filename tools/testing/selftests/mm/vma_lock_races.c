@@ -136,6 +136,49 @@ static void protect(void)
 	madvise(area, span, MADV_DONTNEED);
 }
 
+/*
+ * The same of pages that may not be read, while one thread takes them out of the
+ * file: what it has taken out of the page tables, and not flushed yet, mprotect()
+ * does not find there, and has to flush all the same. Clean pages: dirty ones are
+ * flushed before anybody else sees the page table.
+ */
+static int file;
+
+static void *reader_or_puncher(void *arg)
+{
+	unsigned int seed = (long)arg;
+
+	while (!stopped()) {
+		size_t at = (next(&seed) >> 8) % (span / PAGE) * PAGE;
+		long before = __atomic_load_n(&frozen, __ATOMIC_SEQ_CST);
+
+		if (!arg) {
+			if (fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				      0, span))
+				fail();
+		} else if (!sigsetjmp(refused, 0)) {
+			LOAD((uint64_t *)(area + at));
+			if (before && before == __atomic_load_n(&frozen, __ATOMIC_SEQ_CST))
+				fail();
+		}
+	}
+	return NULL;
+}
+
+static void hide(void)
+{
+	int i;
+
+	mprotect(area, span, PROT_NONE);
+	__atomic_store_n(&frozen, rounds + 1, __ATOMIC_SEQ_CST);
+	for (i = 0; i < 20; i++)
+		sched_yield();
+	__atomic_store_n(&frozen, 0, __ATOMIC_SEQ_CST);
+	mprotect(area, span, PROT_READ);
+	for (i = rounds & 15; i; i--)
+		sched_yield();
+}
+
 /* [B32] What is mapped where something was unmapped is empty. */
 static void remap(void)
 {
@@ -539,6 +582,7 @@ static void *idle(void *arg)
 int main(int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_segv, .sa_flags = SA_NODEFER };
+	char *p;
 
 	if (argc > 1 && !strcmp(argv[1], "-x"))
 		return 0;
@@ -546,7 +590,7 @@ int main(int argc, char **argv)
 	need_per_vma_lock();
 	only = argc > 1 ? argv[1] : NULL;
 	if (!only)
-		ksft_set_plan(20);
+		ksft_set_plan(21);
 	sigaction(SIGSEGV, &sa, NULL);
 	/* For huge pages of hugetlbfs that are not there */
 	sigaction(SIGBUS, &sa, NULL);
@@ -555,6 +599,19 @@ int main(int argc, char **argv)
 	/* Few pages, so that one that slipped through is soon hit again. */
 	span = 32 * PAGE;
 	race("mprotect [B11]", scribbler, protect);
+	span = HUGE;
+	file = memfd_create("vma_lock", 0);
+	if (file < 0 || ftruncate(file, span))
+		ksft_exit_fail_msg("memfd: %s\n", strerror(errno));
+	p = area;
+	area = mmap(NULL, span, PROT_READ, MAP_SHARED, file, 0);
+	if (area == MAP_FAILED)
+		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+	race("mprotect, hole punched", reader_or_puncher, hide);
+	munmap(area, span);
+	close(file);
+	area = p;
+
 	span = AREA;
 	race("munmap [B32]", scribbler, remap);
 	fresh_words();

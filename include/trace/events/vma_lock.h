@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM vma_lock
+
+#if !defined(_TRACE_VMA_LOCK_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _TRACE_VMA_LOCK_H
+
+#include <linux/mm_types.h>
+#include <linux/tracepoint.h>
+#include <linux/vm_event_item.h>
+
+#define VMA_LOCK_REASONS						\
+	EM(VMA_LOCK_FALLBACK_NO_VMA,		"no_vma")		\
+	EM(VMA_LOCK_FALLBACK_WRITE_LOCKED,	"write_locked")		\
+	EM(VMA_LOCK_FALLBACK_DETACHED,		"detached")		\
+	EM(VMA_LOCK_FALLBACK_MOVED,		"moved")		\
+	EM(VMA_LOCK_FALLBACK_KERNEL,		"kernel")		\
+	EM(VMA_LOCK_FALLBACK_NOT_OPTED_IN,	"not_opted_in")		\
+	EM(VMA_LOCK_FALLBACK_ANON_VMA,		"anon_vma")		\
+	EM(VMA_LOCK_FALLBACK_DEVICE,		"device")		\
+	EMe(VMA_LOCK_FALLBACK_RETRIES,		"retries")
+
+#undef EM
+#undef EMe
+#define EM(value, name)		TRACE_DEFINE_ENUM(value);
+#define EMe(value, name)	TRACE_DEFINE_ENUM(value);
+VMA_LOCK_REASONS
+#undef EM
+#undef EMe
+#define EM(value, name)		{ value, name },
+#define EMe(value, name)	{ value, name }
+
+/* Somebody takes mmap_lock instead: one for each count of a reason in vmstat. */
+TRACE_EVENT(vma_lock_fallback,
+	TP_PROTO(struct mm_struct *mm, unsigned long address, int reason),
+	TP_ARGS(mm, address, reason),
+	TP_STRUCT__entry(
+		__field(void *,		mm)
+		__field(unsigned long,	address)
+		__field(int,		reason)
+	),
+	TP_fast_assign(
+		__entry->mm = mm;
+		__entry->address = address;
+		__entry->reason = reason;
+	),
+	TP_printk("mm=%p address=0x%lx reason=%s", __entry->mm, __entry->address,
+		  __print_symbolic(__entry->reason, VMA_LOCK_REASONS))
+);
+
+DECLARE_EVENT_CLASS(vma_lock_vma,
+	TP_PROTO(struct vm_area_struct *vma),
+	TP_ARGS(vma),
+	TP_STRUCT__entry(
+		__field(void *,		mm)
+		__field(unsigned long,	start)
+		__field(unsigned long,	end)
+	),
+	TP_fast_assign(
+		__entry->mm = vma->vm_mm;
+		__entry->start = vma->vm_start;
+		__entry->end = vma->vm_end;
+	),
+	TP_printk("mm=%p vma=0x%lx-0x%lx", __entry->mm, __entry->start, __entry->end)
+);
+
+/* A writer is about to wait for the readers of a VMA. */
+DEFINE_EVENT(vma_lock_vma, vma_lock_wait,
+	TP_PROTO(struct vm_area_struct *vma),
+	TP_ARGS(vma)
+);
+
+/* A VMA's readers go to slots of their CPUs from here on, ... */
+DEFINE_EVENT(vma_lock_vma, vma_lock_hot,
+	TP_PROTO(struct vm_area_struct *vma),
+	TP_ARGS(vma)
+);
+
+/* ... until a writer has looked through these. */
+DEFINE_EVENT(vma_lock_vma, vma_lock_cold,
+	TP_PROTO(struct vm_area_struct *vma),
+	TP_ARGS(vma)
+);
+
+/* It has waited: until they were gone, or (-EINTR) it was killed. */
+TRACE_EVENT(vma_lock_waited,
+	TP_PROTO(struct vm_area_struct *vma, int ret),
+	TP_ARGS(vma, ret),
+	TP_STRUCT__entry(
+		__field(void *,		mm)
+		__field(unsigned long,	start)
+		__field(unsigned long,	end)
+		__field(int,		ret)
+	),
+	TP_fast_assign(
+		__entry->mm = vma->vm_mm;
+		__entry->start = vma->vm_start;
+		__entry->end = vma->vm_end;
+		__entry->ret = ret;
+	),
+	TP_printk("mm=%p vma=0x%lx-0x%lx ret=%d", __entry->mm, __entry->start,
+		  __entry->end, __entry->ret)
+);
+
+#endif /* _TRACE_VMA_LOCK_H */
+
+#include <trace/define_trace.h>

@@ -1,0 +1,82 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Try the series on another 6.1.y, patch by patch, and name what conflicts.
+. "$(dirname "$0")/lib.sh"
+
+usage()
+{
+	cat <<EOF
+usage: KDIR=DIR scripts/rebase.sh [-h]     (make rebase KDIR=DIR)
+
+For a stable update: takes the patches one after the other to the kernel source in
+DIR, as 'git rebase' would, and says of each whether it goes on as it is, goes
+on where the lines have moved, or conflicts, and where. A patch that conflicts is
+left out; those behind it may then conflict for want of it. DIR is not changed. The
+result, of the files that the series touches, is in build/rebase, branch "new".
+The exit status is 1 if any patch conflicts.
+EOF
+}
+[ "${1:-}" != -h ] || { usage; exit 0; }
+[ $# -eq 0 ] || { usage >&2; exit 2; }
+[ -n "${KDIR:-}" ] || die "which tree? make rebase KDIR=DIR"
+KDIR=$(cd "$KDIR" 2>/dev/null && pwd) || die "KDIR: no such directory"
+version=$(tree_version "$KDIR")
+case $version in
+6.1.*) ;;
+*) die "$KDIR is Linux $version; the series is for 6.1.y" ;;
+esac
+[ ! -e "$KDIR/mm/vma_lock.c" ] || die "$KDIR: has mm/vma_lock.c: the series is applied already"
+# Which would lay out DIR.
+KDIR="" "$TOP/scripts/tree.sh"
+
+work=$BUILD/rebase
+rm -rf "$work"
+mkdir -p "$work"
+cd "$work"
+git init -q -b base
+git config user.name "Per-VMA locks for 6.1"
+git config user.email "$(git -C "$TREE" log -1 --format=%ae)"
+mapfile -t files < <(git -C "$TREE" diff --name-only --diff-filter=MDT --no-renames base HEAD)
+git -C "$TREE" archive base -- "${files[@]}" | tar x
+git add -A
+git commit -q -m "Linux $(tree_version "$TREE")"
+git checkout -q -b series
+git -C "$TREE" format-patch -q -k --no-signature --stdout base..HEAD | git am -q -k
+
+git checkout -q -b new base
+for f in "${files[@]}"; do
+	if [ -f "$KDIR/$f" ]; then cp "$KDIR/$f" "$f"; else rm "$f"; fi
+done
+git add -A
+changed=$(git diff --cached --name-only | wc -l)
+git commit -q --allow-empty -m "Linux $version"
+say "Linux $version: $changed of the ${#files[@]} files that the series changes are not as in $(tree_version "$TREE")"
+
+n=0 bad=0
+for c in $(git rev-list --reverse base..series); do
+	n=$((n + 1))
+	subject=$(git log -1 --format=%s "$c")
+	if git cherry-pick --allow-empty "$c" > pick.log 2>&1; then
+		# The same hunks, at other lines?
+		if [ "$(git diff "$c^" "$c" | grep '^@@')" = "$(git diff HEAD^ HEAD | grep '^@@')" ]; then
+			echo "ok        $n $subject"
+		else
+			echo "moved     $n $subject"
+		fi
+		continue
+	fi
+	bad=$((bad + 1))
+	echo "conflicts $n $subject"
+	git status --porcelain | sed -n 's/^\(DU\|UD\|UU\|AA\) //p' | while read -r f; do
+		if [ ! -f "$f" ] || ! grep -n '^<<<<<<< ' "$f" > pick.lines; then
+			echo "             $f: is not there"
+			continue
+		fi
+		sed "s|^\([0-9]*\):.*|             $f:\1|" pick.lines
+	done
+	git reset -q --hard
+	git clean -q -f
+done
+rm -f pick.log pick.lines
+say "$n patches, $bad conflict"
+[ $bad -eq 0 ]
