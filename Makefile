@@ -9,6 +9,7 @@ help:
 	@echo 'make test       every test [ONLY=PATTERN] [FULL=1]; last line: N passed, N failed, N skipped'
 	@echo 'make check      the series: applies, each step builds, checkpatch, sparse [FULL=1]'
 	@echo 'make page-in    latency of mmap() beside page-ins from a slow disk'
+	@echo 'make latency    latency of mmap() beside readers of /proc/PID/maps, and 6.1 and 6.12'
 	@echo 'make conflicts  cache lines that faults on different CPUs fight for [CPUS=4] [ARCH=arm64]'
 	@echo 'make cost       kernel instructions a fault, by kind, against base [COST_PEER=1]'
 	@echo 'make bench      operations a second beside 6.1 and 6.12 [QUICK=1] [WIS=DIR]'
@@ -21,13 +22,14 @@ help:
 	@echo 'make series     export mails for git am and quilt to build/series'
 	@echo 'make apply KDIR=DIR    apply the series to your own 6.1 tree [DRY=1]'
 	@echo 'make rebase KDIR=DIR   try it on another 6.1.y, and name what conflicts'
+	@echo 'make deb        Debian packages with the series [FLAVOUR=amd64] [QUICK=1] [CONFIG=FILE]'
 	@echo 'make kernel     build a kernel [KERNEL=pervma|base|peer|debug]'
 	@echo 'make clean      remove build/'
 	@echo
 	@echo './vm -h         boot one of the kernels in QEMU and run a command in it'
 
 KERNEL ?= pervma
-export KDIR DRY FORCE FULL QUICK WIS ROUNDS TASKS CASES COST_PEER
+export KDIR DRY FORCE FULL QUICK WIS ROUNDS TASKS CASES COST_PEER CONFIG
 
 deps:
 	@scripts/deps.sh
@@ -41,6 +43,8 @@ cost:
 	@scripts/cost.sh
 page-in:
 	@scripts/page_in.sh
+latency:
+	@scripts/latency.sh
 conflicts:
 	@scripts/conflicts.sh $(or $(CPUS),4) $(ARCH)
 bench:
@@ -63,9 +67,11 @@ apply:
 	@scripts/apply.sh
 rebase:
 	@scripts/rebase.sh
+deb:
+	@scripts/deb.sh $(FLAVOUR)
 kernel:
 	@scripts/kernel.sh $(KERNEL)
 clean:
 	rm -rf build
 
-.PHONY: help deps demo test check cost bench conflicts page-in vmtests torture soak mutants tree refresh series apply rebase kernel clean
+.PHONY: help deps demo test check cost bench conflicts latency page-in vmtests torture soak mutants tree refresh series apply rebase deb kernel clean

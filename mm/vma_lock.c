@@ -111,23 +111,29 @@ static unsigned long *vma_claim_slot(struct vm_area_struct *vma)
 
 	if (unlikely(current->vma_slot))
 		return NULL;
-	for (; slot < end; slot++)
+	do {
 		/* A: fully ordered, if it succeeds. */
 		if (likely(!READ_ONCE(*slot)) &&
 		    likely(!cmpxchg(slot, 0, (unsigned long)vma)))
 			return slot;
+	} while (++slot < end);
 	return NULL;
 }
 
-static void vma_return_slot(struct vm_area_struct *vma, unsigned long *slot)
+/* False if @slot, the current task's, has another VMA in it. */
+static bool vma_return_slot(struct vm_area_struct *vma, unsigned long *slot)
 {
 	/* C, and the VMA is not touched afterwards, as in vma_unpublish() */
-	if (likely(cmpxchg_release(slot, (unsigned long)vma, 0) ==
-		   (unsigned long)vma))
-		return;
+	unsigned long was = cmpxchg_release(slot, (unsigned long)vma, 0);
+
+	if (likely(was == (unsigned long)vma))
+		return true;
+	if (was != ((unsigned long)vma | VMA_SLOT_COUNTED))
+		return false;
 	/* Marked: nobody but us changes it. */
 	WRITE_ONCE(*slot, 0);
 	vma_unpublish(vma);
+	return true;
 }
 
 /*
@@ -626,13 +632,10 @@ void vma_end_read(struct vm_area_struct *vma)
 	lock_release(&vma->vma_lock.dep_map, _RET_IP_);
 #endif
 	/* Held twice, in a slot and by count, it does not matter which goes. */
-	if (slot && (READ_ONCE(*slot) & ~VMA_SLOT_COUNTED) ==
-		    (unsigned long)vma) {
+	if (slot && likely(vma_return_slot(vma, slot)))
 		current->vma_slot = NULL;
-		vma_return_slot(vma, slot);
-	} else {
+	else
 		vma_unpublish(vma);
-	}
 }
 EXPORT_SYMBOL_GPL(vma_end_read);
 

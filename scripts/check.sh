@@ -55,6 +55,18 @@ else
 	fail "Documentation/series.md is current" "$log"
 fi
 
+# The documents are well-formed, as far as that shows without Sphinx.
+: > "$log"
+"$TOP/scripts/deps.sh" python3-docutils
+for f in "$TOP"/Documentation/mm/*.rst "$TOP"/Documentation/admin-guide/mm/*.rst; do
+	python3 -c 'import sys, docutils.core as d
+d.publish_doctree(open(sys.argv[1]).read(), sys.argv[1], settings_overrides={"report_level": 2})' \
+		"$f" 2>> "$log" || true
+done
+git -C "$TREE" diff --name-only --diff-filter=A base HEAD -- 'mm/*.c' 'include/*.h' |
+	(cd "$TREE" && xargs scripts/kernel-doc -none -Werror) >> "$log" 2>&1 || true
+if [ -s "$log" ]; then fail "documents" "$log"; else ok "documents"; fi
+
 # No machine's paths in what is kept
 if git -C "$TOP" grep -nIE '/(home|root|work)/[a-z]' -- . ':!scripts/check.sh' ':!scripts/guest' > "$log" 2>/dev/null; then
 	fail "no machine paths" "$log"

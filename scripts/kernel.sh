@@ -27,7 +27,9 @@ src=$TREE
 fragments=("$configs/guest.config" "$configs/guest-$arch.config")
 case $kernel in
 pervma) fragments+=("$configs/pervma.config") ;;
-debug) fragments+=("$configs/pervma.config" "$configs/debug.config") ;;
+debug)
+	fragments+=("$configs/pervma.config" "$configs/debug.config")
+	[ ! -f "$configs/debug-$arch.config" ] || fragments+=("$configs/debug-$arch.config") ;;
 off) fragments+=("$configs/off.config") ;;
 step) fragments=("$configs/step.config"); src=$BUILD/linux-step ;;
 base) src=$BUILD/linux-base ;;

@@ -20,7 +20,7 @@ hours=${1:-1}
 [[ $hours =~ ^[0-9]*\.?[0-9]+$ ]] || die "HOURS=$hours: not a number of hours"
 archs=("$@")
 [ ${#archs[@]} -gt 0 ] || archs=(x86_64 arm64)
-progs=(signals asleep faults reads maps kinds races torture)
+progs=(signals asleep faults reads maps kinds races trace torture)
 
 "$TOP/scripts/tree.sh"
 for arch in "${archs[@]}"; do

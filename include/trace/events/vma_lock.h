@@ -9,26 +9,28 @@
 #include <linux/tracepoint.h>
 #include <linux/vm_event_item.h>
 
-#define VMA_LOCK_REASONS						\
-	EM(VMA_LOCK_FALLBACK_NO_VMA,		"no_vma")		\
-	EM(VMA_LOCK_FALLBACK_WRITE_LOCKED,	"write_locked")		\
-	EM(VMA_LOCK_FALLBACK_DETACHED,		"detached")		\
-	EM(VMA_LOCK_FALLBACK_MOVED,		"moved")		\
-	EM(VMA_LOCK_FALLBACK_KERNEL,		"kernel")		\
-	EM(VMA_LOCK_FALLBACK_NOT_OPTED_IN,	"not_opted_in")		\
-	EM(VMA_LOCK_FALLBACK_ANON_VMA,		"anon_vma")		\
-	EM(VMA_LOCK_FALLBACK_DEVICE,		"device")		\
-	EMe(VMA_LOCK_FALLBACK_RETRIES,		"retries")
+/* For user space, which reads the formats */
+TRACE_DEFINE_ENUM(VMA_LOCK_FALLBACK_NO_VMA);
+TRACE_DEFINE_ENUM(VMA_LOCK_FALLBACK_WRITE_LOCKED);
+TRACE_DEFINE_ENUM(VMA_LOCK_FALLBACK_DETACHED);
+TRACE_DEFINE_ENUM(VMA_LOCK_FALLBACK_MOVED);
+TRACE_DEFINE_ENUM(VMA_LOCK_FALLBACK_KERNEL);
+TRACE_DEFINE_ENUM(VMA_LOCK_FALLBACK_NOT_OPTED_IN);
+TRACE_DEFINE_ENUM(VMA_LOCK_FALLBACK_ANON_VMA);
+TRACE_DEFINE_ENUM(VMA_LOCK_FALLBACK_DEVICE);
+TRACE_DEFINE_ENUM(VMA_LOCK_FALLBACK_RETRIES);
 
-#undef EM
-#undef EMe
-#define EM(value, name)		TRACE_DEFINE_ENUM(value);
-#define EMe(value, name)	TRACE_DEFINE_ENUM(value);
-VMA_LOCK_REASONS
-#undef EM
-#undef EMe
-#define EM(value, name)		{ value, name },
-#define EMe(value, name)	{ value, name }
+#define show_vma_lock_reason(reason)					\
+	__print_symbolic(reason,					\
+		{ VMA_LOCK_FALLBACK_NO_VMA, "no_vma" },			\
+		{ VMA_LOCK_FALLBACK_WRITE_LOCKED, "write_locked" },	\
+		{ VMA_LOCK_FALLBACK_DETACHED, "detached" },		\
+		{ VMA_LOCK_FALLBACK_MOVED, "moved" },			\
+		{ VMA_LOCK_FALLBACK_KERNEL, "kernel" },			\
+		{ VMA_LOCK_FALLBACK_NOT_OPTED_IN, "not_opted_in" },	\
+		{ VMA_LOCK_FALLBACK_ANON_VMA, "anon_vma" },		\
+		{ VMA_LOCK_FALLBACK_DEVICE, "device" },			\
+		{ VMA_LOCK_FALLBACK_RETRIES, "retries" })
 
 /* Somebody takes mmap_lock instead: one for each count of a reason in vmstat. */
 TRACE_EVENT(vma_lock_fallback,
@@ -45,7 +47,7 @@ TRACE_EVENT(vma_lock_fallback,
 		__entry->reason = reason;
 	),
 	TP_printk("mm=%p address=0x%lx reason=%s", __entry->mm, __entry->address,
-		  __print_symbolic(__entry->reason, VMA_LOCK_REASONS))
+		  show_vma_lock_reason(__entry->reason))
 );
 
 DECLARE_EVENT_CLASS(vma_lock_vma,

@@ -270,6 +270,28 @@ static void fresh_words(void)
 	memset(area, 0, 16 * PAGE);
 }
 
+/*
+ * From when an entry of the parent is write-protected until TLBs are flushed, at the
+ * end, other threads may still write to the page: nobody must copy it meanwhile.
+ * What is above the page in the address space, and so comes after it, makes that long.
+ */
+#define TAIL (400 * PAGE)
+
+static char *map_tail(void)
+{
+	char *tail = mmap(NULL, TAIL, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t i;
+
+	if (tail == MAP_FAILED)
+		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+	for (i = 0; i < TAIL; i += 2 * PAGE) {
+		if (mprotect(tail + i, PAGE, PROT_READ | PROT_WRITE))
+			ksft_exit_fail_msg("mprotect: %s\n", strerror(errno));
+		tail[i] = 1;
+	}
+	return tail;
+}
+
 /* exec() takes the address space away from threads that fault in it. */
 static void exec_child(void)
 {
@@ -582,7 +604,7 @@ static void *idle(void *arg)
 int main(int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_segv, .sa_flags = SA_NODEFER };
-	char *p;
+	char *p, *tail;
 
 	if (argc > 1 && !strcmp(argv[1], "-x"))
 		return 0;
@@ -616,8 +638,13 @@ int main(int argc, char **argv)
 	race("munmap [B32]", scribbler, remap);
 	fresh_words();
 	race("split and merge", owner, split);
-	fresh_words();
+	p = area;
+	tail = map_tail();
+	area = map_area(16 * PAGE, false, PROT_READ | PROT_WRITE);
 	race("fork [B3]", owner, fork_child);
+	munmap(area, 16 * PAGE);
+	munmap(tail, TAIL);
+	area = p;
 	race("exec", scribbler, exec_child);
 	span = 32 * PAGE;
 	race("switch", scribbler, turn);

@@ -14,7 +14,7 @@
 #define SPAN (8 * PAGE)
 #define FAULTERS 3
 
-static char *area, *volatile nowhere;
+static char *area, *nowhere;
 static int stop;
 
 static void write_file(const char *path, const char *text)
@@ -51,7 +51,7 @@ static void on_segv(int sig)
 /* Gives back pages and touches them again, as the others do in the same VMA */
 static void *faulter(void *arg)
 {
-	volatile size_t at = 0;
+	static __thread size_t at;
 
 	while (!LOAD(&stop)) {
 		at = (at + PAGE) % SPAN;
