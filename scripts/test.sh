@@ -276,6 +276,25 @@ for prog in $progs; do
 	guest arm64 pervma vma_lock_$prog
 done
 
+# What the guide for operators says to type
+guide_for_operators()
+{
+	local run=$BUILD/results/guide out
+	{
+		printf '#!/bin/sh -e\nmount -t tracefs tracefs /sys/kernel/tracing\n'
+		sed -n 's/^\t//p' "$TOP/Documentation/admin-guide/mm/per-vma-lock.rst" |
+			awk '/^cd / { on = 1 } !on || /trace_pipe/ { next }
+			     /^cat / { last = last $0 "\n"; next } { print }
+			     END { printf "VMA_LOCK_SECONDS=2 vma_lock_races cut >/dev/null\n%s", last }'
+	} > "$run"
+	chmod +x "$run"
+	selftest x86_64 vma_lock_races
+	out=$("$TOP/vm" -k debug -f "$run" -f "$BUILD/selftests-x86_64/vma_lock_races" -- guide) || return 1
+	echo "$out"
+	[[ $out == *"{ reason: "*"{ us: "* ]]
+}
+check x86_64:debug:guide-for-operators guide_for_operators
+
 # --- cost
 if wanted cost:faults; then
 	say "cost"
