@@ -8,7 +8,6 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -284,36 +283,6 @@ static void fork_many(void)
 	munmap(p, length);
 }
 
-static void run_on(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		die("sched_setaffinity");
-}
-
-/* A VMA becomes hot when its readers come from one CPU and another, in turn. */
-static void hot_vma(void)
-{
-	pthread_t thread;
-	int i;
-
-	run_on(0);
-	map(MAP_PRIVATE | MAP_ANONYMOUS, MADV_NOHUGEPAGE);
-	if (pthread_create(&thread, NULL, idle, NULL))
-		die("pthread_create");
-	measure("anonymous, of two threads", drop, write_all, pages);
-	for (i = 0; i < 200; i++) {
-		run_on(i & 1);
-		*(volatile char *)mem = 1;
-		madvise(mem, PAGE, MADV_DONTNEED);
-	}
-	run_on(0);
-	measure("anonymous, hot VMA", drop, write_all, pages);
-}
-
 static void read_maps(void)
 {
 	static char buf[65536];
@@ -338,14 +307,10 @@ static void set(const char *path, const char *value)
 
 int main(int argc, char **argv)
 {
-	if (argc == 2 && !strcmp(argv[1], "-H")) {
-		hot_vma();
-		return 0;
-	}
 	if (argc > 1) {
-		printf("usage: vm_cost [-h] [-H]\n"
+		printf("usage: vm_cost [-h]\n"
 		       "Instructions a fault, by kind, a map and an unmap, under -icount shift=1.\n"
-		       "Wants /dev/ram0 and ram1.   -H  of a hot VMA, on two CPUs\n");
+		       "Wants /dev/ram0 and ram1.\n");
 		return strcmp(argv[1], "-h") ? 2 : 0;
 	}
 

@@ -8,7 +8,7 @@ boots=5
 	echo "usage: scripts/cost.sh [-h]     (make cost)"
 	echo "Instructions an operation, counted by QEMU (-icount shift=1): the median of $boots"
 	echo "boots, of each kernel in turn. Repeats to 0.3%. Exit status 1 if a fault costs"
-	echo "more than base's (in a hot VMA 20 more), the first touch of a VMA more than 1.2% above, writers 2.3%"
+	echo "more than base's, the first touch of a VMA more than 1.2% above, writers 2.3%"
 	echo "(2%, and what the count repeats to), a fork of many VMAs and reading maps 5%."
 	echo "The peer's column is there where that kernel is built, or COST_PEER=1 builds it;"
 	echo "it does not count for the exit status."
@@ -29,10 +29,6 @@ for ((boot = 1; boot <= boots; boot++)); do
 		"$TOP/vm" -k "$k" -c 1 -b clocksource=tsc -f "$BUILD/bench/vm_cost" \
 			-q "-accel tcg,thread=single -icount shift=1,sleep=off" -- vm_cost |
 			sed "s/^/$k /" >> "$BUILD/cost"
-		# A hot VMA needs a second CPU, which idles while it is counted.
-		"$TOP/vm" -k "$k" -c 2 -b clocksource=tsc -f "$BUILD/bench/vm_cost" \
-			-q "-accel tcg,thread=single -icount shift=1,sleep=off" -- vm_cost -H |
-			sed "s/^/$k /" >> "$BUILD/cost"
 	done
 done
 awk "$awk_at"'
@@ -47,8 +43,6 @@ awk "$awk_at"'
 		if (what ~ /^first/) return 1.012
 		# Between two boots of a kernel, too, this one differs by 0.3%.
 		if (what ~ /^kernel writes/) return 1.004
-		# 20 instructions
-		if (what ~ /hot VMA$/) return 1 + 20 / median("base" SUBSEP what)
 		return 1.002
 	}
 	{ k = $1; n = $2; sub(/^[^ ]* [^ ]* /, "") }

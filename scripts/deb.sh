@@ -15,8 +15,8 @@ configuration of yours. Debug information and module signatures, which want Debi
 tools and keys, are left out.
 
 QUICK=1 leaves modules out: packages that show that it builds and installs, not for use.
-DRY=1 stops when the configuration is made. The whole of amd64 is about 20,000
-objects: three hours on 2 cores, with QUICK=1 a quarter of one.
+DRY=1 stops when the configuration is made. amd64 is about 2,400 symbols that are
+built in and 3,900 modules: some hours on 2 cores.
 EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }

@@ -6,16 +6,25 @@
 usage()
 {
 	cat <<END
-usage: scripts/vmtests.sh [-h] [ARCH]     (make vmtests [ARCH=arm64])
+usage: scripts/vmtests.sh [-h] [-k KERNEL] [ARCH]     (make vmtests [KERNEL=debug] [ARCH=arm64])
 
-Builds the programs of tools/testing/selftests/vm, runs each on base and on
-pervma, as run_vmtests.sh does, and prints a table: exit status and, where it
-speaks TAP, how many of its tests passed. The exit status is 1 if any differ.
+Builds the programs of tools/testing/selftests/vm, runs each on base and on KERNEL
+(pervma), as run_vmtests.sh does, and prints a table: exit status and, where it
+speaks TAP, how many of its tests passed. The exit status is 1 if any differ, or if
+KERNEL complains of something (the debug kernel's validator, lockdep, KASAN).
 Those that want libcap, sudo, or a module are left out.
 END
 }
 
-[ "${1:-}" != -h ] || { usage; exit 0; }
+kernel=pervma
+while getopts k:h opt; do
+	case $opt in
+	k) kernel=$OPTARG ;;
+	h) usage; exit 0 ;;
+	*) usage >&2; exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
 [ $# -le 1 ] || { usage >&2; exit 2; }
 arch=${1:-x86_64}
 cross=$(cross_prefix "$arch")
@@ -57,6 +66,9 @@ migration
 khugepaged'
 [ "$arch" != x86_64 ] || tests+=$'\nprotection_keys'
 
+# KASAN and lockdep take their time.
+limit=300
+[ "$kernel" != debug ] || limit=1200
 mkdir -p "$out"
 say "building selftests/vm for $arch"
 kbuild "$TREE" "$out/headers" "$arch" headers > "$out/build.log" 2>&1 ||
@@ -82,23 +94,23 @@ done
 	echo 'mkdir huge; echo 192 > /proc/sys/vm/nr_hugepages; mount -t hugetlbfs none huge'
 	echo 'mkdir -p /tmp/t; cd /root'
 	while read -r t; do
-		echo "timeout 300 $t > /tmp/out 2>&1 < /dev/null; s=\$?"
+		echo "timeout $limit $t > /tmp/out 2>&1 < /dev/null; s=\$?"
 		echo "echo \"$t|exit \$s, \$(grep -c '^ok' /tmp/out) ok, \$(grep -c '^not ok' /tmp/out) not ok\""
 	done <<< "$tests"
 } > "$out/vmtests"
 chmod +x "$out/vmtests"
-for kernel in base pervma; do
-	say "running on $kernel-$arch"
-	"$TOP/vm" -a "$arch" -k $kernel -m 2048 -t 1800 "${programs[@]}" -f "$out/vmtests" \
-		-b "transparent_hugepage=madvise" -- vmtests > "$out/$kernel.txt" || die "$kernel-$arch: $(cat "$BUILD/results/$kernel-$arch/conclusion.txt")"
+for k in base "$kernel"; do
+	say "running on $k-$arch"
+	"$TOP/vm" -a "$arch" -k "$k" -m 2048 -t $((6 * limit)) "${programs[@]}" -f "$out/vmtests" \
+		-b "transparent_hugepage=madvise" -- vmtests > "$out/$k.txt" || die "$k-$arch: $(cat "$BUILD/results/$k-$arch/conclusion.txt")"
 done
-awk -F'|' '
+awk -F'|' -v kernel="$kernel" '
 	NR == FNR { base[$1] = $2; next }
-	FNR == 1 { printf "%-48s %-28s %s\n", "selftests/vm", "base", "pervma" }
+	FNR == 1 { printf "%-48s %-28s %s\n", "selftests/vm", "base", kernel }
 	{
 		printf "%-48s %-28s %s%s\n", $1, base[$1], $2, base[$1] == $2 ? "" : "   DIFFERENT"
 		if (base[$1] != $2) differ++
 		n++
 	}
 	END { printf "\n%d run, %d different\n", n, differ; exit differ > 0 || !n }
-' "$out/base.txt" "$out/pervma.txt"
+' "$out/base.txt" "$out/$kernel.txt"
