@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pin.h"
+
 #define PAGE 4096UL
 
 static unsigned long *reads;
@@ -55,11 +57,11 @@ static void read_maps(pid_t pid)
 
 static void usage(FILE *f)
 {
-	fprintf(f, "usage: map_latency [-h] [-r READERS] [-n VMAS] [-s MILLISECONDS]\n"
+	fprintf(f, "usage: map_latency [-h] [-p] [-r READERS] [-n VMAS] [-s MILLISECONDS]\n"
 		"Prints a line for each length that occurred: microseconds (rounded to\n"
 		"three digits in binary), and how many mmap() or munmap() took it.\n"
 		"  -r  processes that read /proc/PID/maps (2)    -s  how long (1000)\n"
-		"  -n  VMAs of the process (10000)\n");
+		"  -n  VMAs of the process (10000)               -p  map on CPU 0, read on the others\n");
 }
 
 int main(int argc, char **argv)
@@ -68,13 +70,14 @@ int main(int argc, char **argv)
 	static unsigned long count[64 * 8];
 	long readers = 2, vmas = 10000, ms = 1000, until;
 	pid_t pid = getpid();
-	int opt;
+	int opt, pinned = 0;
 
-	while ((opt = getopt(argc, argv, "r:n:s:h")) != -1) {
+	while ((opt = getopt(argc, argv, "r:n:s:ph")) != -1) {
 		switch (opt) {
 		case 'r': readers = atol(optarg); break;
 		case 'n': vmas = atol(optarg); break;
 		case 's': ms = atol(optarg); break;
+		case 'p': pinned = 1; break;
 		case 'h': usage(stdout); return 0;
 		default: usage(stderr); return 2;
 		}
@@ -95,9 +98,14 @@ int main(int argc, char **argv)
 		pid_t child = fork();
 
 		must(child >= 0, "fork");
-		if (!child)
+		if (!child) {
+			if (pinned)
+				pin(0);
 			read_maps(pid);
+		}
 	}
+	if (pinned)
+		pin(1);
 	/* Not before each has something to read with */
 	while (__atomic_load_n(reads, __ATOMIC_RELAXED) < (unsigned long)readers)
 		;

@@ -21,14 +21,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pin.h"
+
 #define PAGE 4096UL
 #define MAX_SAMPLES 1000000
 #define MAX_THREADS 64
 
 static const char usage[] =
-	"usage: page_in [-h] [-w] [-t THREADS] [-s SECONDS] [-m MIB] FILE\n"
+	"usage: page_in [-h] [-w] [-p] [-t THREADS] [-s SECONDS] [-m MIB] FILE\n"
 	"  -w  write to pages without a block   -t  threads that touch pages (3)\n"
-	"  -s  seconds (5)                      -m  size of FILE, which is made anew (64)\n";
+	"  -s  seconds (5)                      -m  size of FILE, which is made anew (64)\n"
+	"  -p  map on CPU 0, page in on the others\n";
 
 static char *file;
 static size_t pages = 64 << 8;
@@ -107,14 +110,18 @@ int main(int argc, char **argv)
 {
 	static float us[MAX_SAMPLES];
 	pthread_t t[MAX_THREADS];
+	bool pinned = false;
 	int threads = 3, seconds = 5, opt, n = 0;
 	double end;
 	long i;
 
-	while ((opt = getopt(argc, argv, "wt:s:m:h")) != -1) {
+	while ((opt = getopt(argc, argv, "wpt:s:m:h")) != -1) {
 		switch (opt) {
 		case 'w':
 			writes = true;
+			break;
+		case 'p':
+			pinned = true;
 			break;
 		case 't':
 			threads = number(optarg, MAX_THREADS);
@@ -142,9 +149,13 @@ int main(int argc, char **argv)
 	if (file == MAP_FAILED || madvise(file, pages * PAGE, MADV_RANDOM))
 		die("mmap");
 
+	if (pinned)
+		pin(0);
 	for (i = 0; i < threads; i++)
 		if (pthread_create(&t[i], NULL, reader, (void *)i))
 			die("pthread_create");
+	if (pinned)
+		pin(1);
 	for (end = now_us() + seconds * 1e6; now_us() < end && n < MAX_SAMPLES; n++) {
 		double before = now_us();
 		char *p = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE,

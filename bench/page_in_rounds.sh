@@ -10,7 +10,7 @@ while [ $((round += 1)) -le "$1" ]; do
 	echo "# round $round of $1"
 	for state in off on; do
 		case $state in off) echo 0 ;; on) echo 1 ;; esac > /proc/sys/vm/per_vma_lock
-		echo "$state read $(page_in /tmp/disk/file)"
-		echo "$state write $(page_in -w /tmp/disk/file)"
+		echo "$state read $(page_in -p /tmp/disk/file)"
+		echo "$state write $(page_in -p -w /tmp/disk/file)"
 	done
 done

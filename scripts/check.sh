@@ -78,7 +78,8 @@ fi
 step=$BUILD/linux-step
 head=$(git -C "$TREE" rev-parse HEAD)
 git -C "$TREE" worktree prune
-[ -e "$step/.git" ] || { rm -rf "$step"; git -C "$TREE" worktree add -q --detach "$step" base; }
+# Of another build/linux, it is none of this one's.
+git -C "$step" rev-parse -q HEAD > /dev/null 2>&1 || { rm -rf "$step"; git -C "$TREE" worktree add -q --detach "$step" base; }
 # What it has to build for ARCH: the series' own objects and their neighbours
 objects()
 {

@@ -29,7 +29,7 @@ for ((round = 1; round <= rounds; round++)); do
 	say "round $round of $rounds"
 	for k in base peer pervma; do
 		"$TOP/vm" -p -k "$k" -f "$BUILD/bench/map_latency" -b clocksource=tsc -- \
-			taskset 1 map_latency -r 2 -s 3000 | sed "s/^/$k $round /" >> "$raw"
+			map_latency -p -r 2 -s 3000 | sed "s/^/$k $round /" >> "$raw"
 	done
 done
 sort -k1,1 -k2,2n -k3,3n "$raw" | awk "$awk_at"'

@@ -10,9 +10,12 @@ usage: scripts/page_in.sh [-h]     (make page-in [ROUNDS=N])
 
 In a guest with a disk of 500 requests a second, 3 threads touch pages of a file
 (read: pages that are on the disk; write: pages without a block yet), and one maps
-and unmaps; the VMA lock switched off and on in turn, ROUNDS times (3 by default).
+and unmaps, on a CPU of the host for itself; the VMA lock switched off and on in turn,
+ROUNDS times (3 by default).
 Prints medians of the rounds, with the lowest and the highest. Exit status 1 if
-one of the two 99th percentiles is not 10 times lower with the VMA lock.
+the 99th percentile beside writes is not 10 times lower with the VMA lock. (6.1 lets go
+of mmap_lock while a fault reads from the disk, and so does not wait there; it holds it
+while a file system makes a page writable.)
 EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }
@@ -28,7 +31,7 @@ disk=$BUILD/bench/disk.img raw=$BUILD/bench/page_in.txt
 rm -f "$disk"
 truncate -s 256M "$disk"
 mkfs.ext4 -q -F "$disk"
-"$TOP/vm" -t $((rounds * 60 + 60)) -f "$BUILD/bench/page_in" -f "$TOP/bench/page_in_rounds.sh" \
+"$TOP/vm" -p -t $((rounds * 60 + 60)) -f "$BUILD/bench/page_in" -f "$TOP/bench/page_in_rounds.sh" \
 	-q "-drive file=$disk,if=none,id=disk,format=raw,cache=unsafe,throttling.iops-total=500
 	    -device virtio-blk-pci,drive=disk" \
 	-- page_in_rounds.sh "$rounds" | tee "$raw" | sed -un 's/^# /   /p'
@@ -62,7 +65,7 @@ awk "$awk_at"'
 		print "|---|---|---|---|---|"
 		for (i = split("read write", load, " "); i; i--) {
 			line(load[i], load[i], "map, median us")
-			line("", load[i], "map, 99% us", 10)
+			line("", load[i], "map, 99% us", load[i] == "write" ? 10 : 0)
 			line("", load[i], "maps")
 			line("", load[i], "pages touched")
 		}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef PIN_H
+#define PIN_H
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* The calling thread, and those that it makes: to CPU 0 if @first, else to the others */
+static inline void pin(int first)
+{
+	cpu_set_t set;
+	long i;
+
+	CPU_ZERO(&set);
+	if (first)
+		CPU_SET(0, &set);
+	for (i = 1; !first && i < sysconf(_SC_NPROCESSORS_ONLN); i++)
+		CPU_SET(i, &set);
+	if (sched_setaffinity(0, sizeof(set), &set)) {
+		perror("sched_setaffinity");
+		exit(1);
+	}
+}
+
+#endif
