@@ -104,7 +104,7 @@ static DEFINE_PER_CPU_ALIGNED(struct vma_slots, vma_slots);
  * A free slot, with the VMA in it, or NULL. Of this CPU, if the task stays there.
  * The task remembers one slot: for a second VMA there is the count.
  */
-static unsigned long *vma_claim_slot(struct vm_area_struct *vma)
+static __always_inline unsigned long *vma_claim_slot(struct vm_area_struct *vma)
 {
 	unsigned long *slot = raw_cpu_ptr(&vma_slots)->slot;
 	unsigned long *end = slot + VMA_SLOTS;
