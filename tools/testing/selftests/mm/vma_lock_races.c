@@ -140,23 +140,29 @@ static void protect(void)
  * The same of pages that may not be read, while one thread takes them out of the
  * file: what it has taken out of the page tables, and not flushed yet, mprotect()
  * does not find there, and has to flush all the same. Clean pages: dirty ones are
- * flushed before anybody else sees the page table.
+ * flushed before anybody else sees the page table. And a file that goes on behind
+ * them, so that there is a while until the flush.
  */
 static int file;
 
 static void *reader_or_puncher(void *arg)
 {
 	unsigned int seed = (long)arg;
+	size_t at;
 
 	while (!stopped()) {
-		size_t at = (next(&seed) >> 8) % (span / PAGE) * PAGE;
 		long before = __atomic_load_n(&frozen, __ATOMIC_SEQ_CST);
 
 		if (!arg) {
+			for (at = span; at < 3 * span; at += PAGE)
+				LOAD((uint64_t *)(area + at));
 			if (fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				      0, span))
+				      0, 3 * span))
 				fail();
-		} else if (!sigsetjmp(refused, 0)) {
+			continue;
+		}
+		at = (next(&seed) >> 8) % (span / PAGE) * PAGE;
+		if (!sigsetjmp(refused, 0)) {
 			LOAD((uint64_t *)(area + at));
 			if (before && before == __atomic_load_n(&frozen, __ATOMIC_SEQ_CST))
 				fail();
@@ -623,14 +629,14 @@ int main(int argc, char **argv)
 	race("mprotect [B11]", scribbler, protect);
 	span = HUGE;
 	file = memfd_create("vma_lock", 0);
-	if (file < 0 || ftruncate(file, span))
+	if (file < 0 || ftruncate(file, 3 * span))
 		ksft_exit_fail_msg("memfd: %s\n", strerror(errno));
 	p = area;
-	area = mmap(NULL, span, PROT_READ, MAP_SHARED, file, 0);
+	area = mmap(NULL, 3 * span, PROT_READ, MAP_SHARED, file, 0);
 	if (area == MAP_FAILED)
 		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
 	race("mprotect, hole punched", reader_or_puncher, hide);
-	munmap(area, span);
+	munmap(area, 3 * span);
 	close(file);
 	area = p;
 
