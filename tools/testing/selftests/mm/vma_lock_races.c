@@ -139,32 +139,45 @@ static void protect(void)
 /*
  * The same of pages that may not be read, while one thread takes them out of the
  * file: what it has taken out of the page tables, and not flushed yet, mprotect()
- * does not find there, and has to flush all the same. Clean pages: dirty ones are
- * flushed before anybody else sees the page table. And a file that goes on behind
- * them, so that there is a while until the flush.
+ * does not find there, and has to flush all the same. Clean pages, for dirty ones are
+ * flushed before anybody else sees the page table; a few in a second page table,
+ * for between two the thread may have to leave its CPU to a reader, which stays on
+ * the same; and mprotect() of all of the VMA, for splitting it waits for the thread.
  */
+#define HOLE (HUGE + 16 * PAGE)
 static int file;
+static size_t touched;
 
 static void *reader_or_puncher(void *arg)
 {
 	unsigned int seed = (long)arg;
+	cpu_set_t set;
 	size_t at;
 
+	CPU_ZERO(&set);
+	CPU_SET(0, &set);
+	if ((long)arg < 2)
+		sched_setaffinity(0, sizeof(set), &set);
 	while (!stopped()) {
 		long before = __atomic_load_n(&frozen, __ATOMIC_SEQ_CST);
 
 		if (!arg) {
-			for (at = span; at < 3 * span; at += PAGE)
-				LOAD((uint64_t *)(area + at));
+			STORE(&touched, 0);
+			if (!sigsetjmp(refused, 0))
+				for (at = 0; at < HOLE; STORE(&touched, at += PAGE))
+					LOAD((uint64_t *)(area + at));
 			if (fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				      0, 3 * span))
+				      0, HOLE))
 				fail();
 			continue;
 		}
-		at = (next(&seed) >> 8) % (span / PAGE) * PAGE;
+		/* Not before: what it had mapped again mprotect() would find. */
+		if (!before)
+			continue;
+		at = (next(&seed) >> 8) % (HUGE / PAGE) * PAGE;
 		if (!sigsetjmp(refused, 0)) {
 			LOAD((uint64_t *)(area + at));
-			if (before && before == __atomic_load_n(&frozen, __ATOMIC_SEQ_CST))
+			if (before == __atomic_load_n(&frozen, __ATOMIC_SEQ_CST))
 				fail();
 		}
 	}
@@ -175,14 +188,17 @@ static void hide(void)
 {
 	int i;
 
+	/* The hole is about to be punched. */
+	while (LOAD(&touched) < HOLE)
+		sched_yield();
+	for (i = rounds & 7; i; i--)
+		sched_yield();
 	mprotect(area, span, PROT_NONE);
 	__atomic_store_n(&frozen, rounds + 1, __ATOMIC_SEQ_CST);
 	for (i = 0; i < 20; i++)
 		sched_yield();
 	__atomic_store_n(&frozen, 0, __ATOMIC_SEQ_CST);
 	mprotect(area, span, PROT_READ);
-	for (i = rounds & 15; i; i--)
-		sched_yield();
 }
 
 /* [B32] What is mapped where something was unmapped is empty. */
@@ -627,16 +643,17 @@ int main(int argc, char **argv)
 	/* Few pages, so that one that slipped through is soon hit again. */
 	span = 32 * PAGE;
 	race("mprotect [B11]", scribbler, protect);
-	span = HUGE;
 	file = memfd_create("vma_lock", 0);
-	if (file < 0 || ftruncate(file, 3 * span))
+	if (file < 0 || ftruncate(file, HOLE))
 		ksft_exit_fail_msg("memfd: %s\n", strerror(errno));
 	p = area;
-	area = mmap(NULL, 3 * span, PROT_READ, MAP_SHARED, file, 0);
+	span = HOLE;
+	area = mmap(map_area(2 * HUGE, false, PROT_NONE), span, PROT_READ,
+		    MAP_SHARED | MAP_FIXED, file, 0);
 	if (area == MAP_FAILED)
 		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
 	race("mprotect, hole punched", reader_or_puncher, hide);
-	munmap(area, 3 * span);
+	munmap(area, 2 * HUGE);
 	close(file);
 	area = p;
 
