@@ -59,7 +59,7 @@ fi
 : > "$log"
 "$TOP/scripts/deps.sh" python3-docutils
 for f in "$TOP"/Documentation/mm/*.rst "$TOP"/Documentation/admin-guide/mm/*.rst; do
-	python3 -c 'import sys, docutils.core as d
+	/usr/bin/python3 -c 'import sys, docutils.core as d
 d.publish_doctree(open(sys.argv[1]).read(), sys.argv[1], settings_overrides={"report_level": 2})' \
 		"$f" 2>> "$log" || true
 done
