@@ -2,9 +2,9 @@
 /*
  * Faults of many threads against whatever changes their address space, with
  * promises that the contents of memory can break. No test waits for a time to
- * pass; each runs its race for race_seconds() and then counts. Of a kernel that
- * does not exclude faults, "mremap, huge pages" tells within a hundred rounds;
- * mprotect, munmap and fork would need more luck than 15 seconds hold.
+ * pass; each runs its race for race_seconds() and then counts. Which change of the
+ * kernel each of them tells, and within 45 seconds, is in the list of mutants of the
+ * series.
  *
  * Numbers in brackets are rows of Documentation/mm/per-vma-locks.rst, "What
  * has gone wrong before", which also says where the other rows are tested, or
@@ -134,71 +134,6 @@ static void protect(void)
 	mprotect(area, span, PROT_READ | PROT_WRITE);
 	/* Have them fault again. */
 	madvise(area, span, MADV_DONTNEED);
-}
-
-/*
- * The same of pages that may not be read, while one thread takes them out of the
- * file: what it has taken out of the page tables, and not flushed yet, mprotect()
- * does not find there, and has to flush all the same. Clean pages, for dirty ones are
- * flushed before anybody else sees the page table; a few in a second page table,
- * for between two the thread may have to leave its CPU to a reader, which stays on
- * the same; and mprotect() of all of the VMA, for splitting it waits for the thread.
- */
-#define HOLE (HUGE + 16 * PAGE)
-static int file;
-static size_t touched;
-
-static void *reader_or_puncher(void *arg)
-{
-	unsigned int seed = (long)arg;
-	cpu_set_t set;
-	size_t at;
-
-	CPU_ZERO(&set);
-	CPU_SET(0, &set);
-	if ((long)arg < 2)
-		sched_setaffinity(0, sizeof(set), &set);
-	while (!stopped()) {
-		long before = __atomic_load_n(&frozen, __ATOMIC_SEQ_CST);
-
-		if (!arg) {
-			STORE(&touched, 0);
-			if (!sigsetjmp(refused, 0))
-				for (at = 0; at < HOLE; STORE(&touched, at += PAGE))
-					LOAD((uint64_t *)(area + at));
-			if (fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				      0, HOLE))
-				fail();
-			continue;
-		}
-		/* Not before: what it had mapped again mprotect() would find. */
-		if (!before)
-			continue;
-		at = (next(&seed) >> 8) % (HUGE / PAGE) * PAGE;
-		if (!sigsetjmp(refused, 0)) {
-			LOAD((uint64_t *)(area + at));
-			if (before == __atomic_load_n(&frozen, __ATOMIC_SEQ_CST))
-				fail();
-		}
-	}
-	return NULL;
-}
-
-static void hide(void)
-{
-	int i;
-
-	/* The hole is about to be punched. */
-	while (LOAD(&touched) < HOLE)
-		sched_yield();
-	for (i = rounds & 7; i; i--)
-		sched_yield();
-	mprotect(area, span, PROT_NONE);
-	__atomic_store_n(&frozen, rounds + 1, __ATOMIC_SEQ_CST);
-	for (i = 0; i < 20; i++)
-		sched_yield();
-	__atomic_store_n(&frozen, 0, __ATOMIC_SEQ_CST);
-	mprotect(area, span, PROT_READ);
 }
 
 /* [B32] What is mapped where something was unmapped is empty. */
@@ -634,7 +569,7 @@ int main(int argc, char **argv)
 	need_per_vma_lock();
 	only = argc > 1 ? argv[1] : NULL;
 	if (!only)
-		ksft_set_plan(21);
+		ksft_set_plan(20);
 	sigaction(SIGSEGV, &sa, NULL);
 	/* For huge pages of hugetlbfs that are not there */
 	sigaction(SIGBUS, &sa, NULL);
@@ -643,20 +578,6 @@ int main(int argc, char **argv)
 	/* Few pages, so that one that slipped through is soon hit again. */
 	span = 32 * PAGE;
 	race("mprotect [B11]", scribbler, protect);
-	file = memfd_create("vma_lock", 0);
-	if (file < 0 || ftruncate(file, HOLE))
-		ksft_exit_fail_msg("memfd: %s\n", strerror(errno));
-	p = area;
-	span = HOLE;
-	area = mmap(map_area(2 * HUGE, false, PROT_NONE), span, PROT_READ,
-		    MAP_SHARED | MAP_FIXED, file, 0);
-	if (area == MAP_FAILED)
-		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
-	race("mprotect, hole punched", reader_or_puncher, hide);
-	munmap(area, 2 * HUGE);
-	close(file);
-	area = p;
-
 	span = AREA;
 	race("munmap [B32]", scribbler, remap);
 	fresh_words();
