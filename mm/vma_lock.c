@@ -245,7 +245,7 @@ static int vma_drain(struct vm_area_struct *vma, bool killable)
 		/* Made hot by one of those that we waited for? */
 	} while (!ret && unlikely(READ_ONCE(vma->vma_lock.hot)) &&
 		 vma_has_readers(vma));
-	trace_vma_lock_waited(vma, ret);
+	trace_vma_lock_waited(vma);
 	return ret;
 }
 

@@ -24,15 +24,8 @@ while getopts nh opt; do
 	*) usage >&2; exit 2 ;;
 	esac
 done
-[ -n "${KDIR:-}" ] || die "which tree? make apply KDIR=DIR"
-KDIR=$(cd "$KDIR" 2>/dev/null && pwd) || die "KDIR: no such directory"
+kdir apply
 need git git
-version=$(tree_version "$KDIR")
-case $version in
-6.1.*) ;;
-*) die "$KDIR is Linux $version; the series is for 6.1.y" ;;
-esac
-[ ! -e "$KDIR/mm/vma_lock.c" ] || die "$KDIR: has mm/vma_lock.c: the series is applied already"
 if [ -e "$KDIR/.git" ] && ! git -C "$KDIR" diff --quiet HEAD; then
 	die "$KDIR has changes that are not committed: commit or stash them"
 fi

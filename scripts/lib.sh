@@ -79,6 +79,19 @@ selftest()
 	}
 }
 
+# kdir FOR: KDIR as a full path, and its $version, if it is a 6.1 without the series
+kdir()
+{
+	[ -n "${KDIR:-}" ] || die "which tree? make $1 KDIR=DIR"
+	KDIR=$(cd "$KDIR" 2>/dev/null && pwd) || die "KDIR: no such directory"
+	version=$(tree_version "$KDIR")
+	case $version in
+	6.1.*) ;;
+	*) die "$KDIR is Linux $version; the series is for 6.1.y" ;;
+	esac
+	[ ! -e "$KDIR/mm/vma_lock.c" ] || die "$KDIR: has mm/vma_lock.c: the series is applied already"
+}
+
 # run_selftest KERNEL ARCH PROGRAM LIMIT [NAME=VALUE...]: on two nodes, for NUMA hints
 run_selftest()
 {

@@ -18,14 +18,7 @@ EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }
 [ $# -eq 0 ] || { usage >&2; exit 2; }
-[ -n "${KDIR:-}" ] || die "which tree? make rebase KDIR=DIR"
-KDIR=$(cd "$KDIR" 2>/dev/null && pwd) || die "KDIR: no such directory"
-version=$(tree_version "$KDIR")
-case $version in
-6.1.*) ;;
-*) die "$KDIR is Linux $version; the series is for 6.1.y" ;;
-esac
-[ ! -e "$KDIR/mm/vma_lock.c" ] || die "$KDIR: has mm/vma_lock.c: the series is applied already"
+kdir rebase
 # Which would lay out DIR.
 KDIR="" "$TOP/scripts/tree.sh"
 

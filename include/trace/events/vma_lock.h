@@ -72,6 +72,12 @@ DEFINE_EVENT(vma_lock_vma, vma_lock_wait,
 	TP_ARGS(vma)
 );
 
+/* It has waited: until they were gone, or it was killed. */
+DEFINE_EVENT(vma_lock_vma, vma_lock_waited,
+	TP_PROTO(struct vm_area_struct *vma),
+	TP_ARGS(vma)
+);
+
 /* A VMA's readers go to slots of their CPUs from here on, ... */
 DEFINE_EVENT(vma_lock_vma, vma_lock_hot,
 	TP_PROTO(struct vm_area_struct *vma),
@@ -82,26 +88,6 @@ DEFINE_EVENT(vma_lock_vma, vma_lock_hot,
 DEFINE_EVENT(vma_lock_vma, vma_lock_cold,
 	TP_PROTO(struct vm_area_struct *vma),
 	TP_ARGS(vma)
-);
-
-/* It has waited: until they were gone, or (-EINTR) it was killed. */
-TRACE_EVENT(vma_lock_waited,
-	TP_PROTO(struct vm_area_struct *vma, int ret),
-	TP_ARGS(vma, ret),
-	TP_STRUCT__entry(
-		__field(void *,		mm)
-		__field(unsigned long,	start)
-		__field(unsigned long,	end)
-		__field(int,		ret)
-	),
-	TP_fast_assign(
-		__entry->mm = vma->vm_mm;
-		__entry->start = vma->vm_start;
-		__entry->end = vma->vm_end;
-		__entry->ret = ret;
-	),
-	TP_printk("mm=%p vma=0x%lx-0x%lx ret=%d", __entry->mm, __entry->start,
-		  __entry->end, __entry->ret)
 );
 
 #endif /* _TRACE_VMA_LOCK_H */
