@@ -64,22 +64,6 @@ say "$(grep -c '=y$' "$out/.config") symbols built in, $(grep -c '=m$' "$out/.co
 [ -z "${DRY:-}" ] || { say "nothing built (DRY)"; exit 0; }
 
 rm -f "$BUILD"/deb/*.deb
-start=$SECONDS
-mk -j"${JOBS:-$(nproc)}" LOCALVERSION=-pervma KDEB_PKGVERSION="$(tree_version "$TREE")-1" \
-	DPKG_FLAGS=-d bindeb-pkg >> "$log" 2>&1 &
-pid=$!
-trap 'kill $pid 2>/dev/null || true' EXIT
-while kill -0 $pid 2>/dev/null; do
-	for _ in $(seq 120); do
-		kill -0 $pid 2>/dev/null || break 2
-		sleep 0.5
-	done
-	say "$(grep -cE '^  (CC|AS|AR|LD) ' "$log" || true) objects, $((SECONDS - start)) s"
-done
-trap - EXIT
-wait $pid || {
-	grep -E -m5 'error|Error' "$log" >&2 || tail -20 "$log" >&2
-	die "the build failed, see $log"
-}
-say "built in $((SECONDS - start)) s:"
+build_kernel "$flavour" "" "$log" mk -j"${JOBS:-$(nproc)}" LOCALVERSION=-pervma \
+	KDEB_PKGVERSION="$(tree_version "$TREE")-1" DPKG_FLAGS=-d bindeb-pkg
 (cd "$BUILD/deb" && ls -s --block-size=k -- *.deb)

@@ -121,25 +121,8 @@ lost=$(cat "${checked[@]}" | sed -n 's/^# \(CONFIG_[A-Z0-9_]*\) is not set$/\1=n
 # Progress: objects of those that the last such build had, or about 1600.
 expected=$(cat "$BUILD/.objects-$kernel-$arch" 2>/dev/null || echo 0)
 [ "$expected" -ge 100 ] || expected=1600
-start=$SECONDS
-mk -j"$jobs" "${targets[@]}" >> "$log" 2>&1 &
-pid=$!
-trap 'kill $pid 2>/dev/null || true' EXIT
-while kill -0 $pid 2>/dev/null; do
-	for _ in $(seq 60); do
-		kill -0 $pid 2>/dev/null || break 2
-		sleep 0.5
-	done
-	done_=$(grep -cE '^  (CC|AS|AR|LD) ' "$log" || true)
-	say "$kernel-$arch: $done_ of about $expected objects, $((SECONDS - start)) s"
-done
-trap - EXIT
-wait $pid || {
-	grep -E -m5 'error|Error' "$log" >&2 || tail -20 "$log" >&2
-	die "$kernel-$arch: the build failed, see $log"
-}
-done_=$(grep -cE '^  (CC|AS|AR|LD) ' "$log" || true)
+build_kernel "$kernel-$arch" " of about $expected" "$log" mk -j"$jobs" "${targets[@]}"
+done_=$(objects "$log")
 [ "$done_" -le "$expected" ] && [ -f "$BUILD/.objects-$kernel-$arch" ] ||
 	echo "$done_" > "$BUILD/.objects-$kernel-$arch"
 echo "$id" > "$out/.id"
-say "$kernel-$arch: built in $((SECONDS - start)) s"

@@ -92,6 +92,33 @@ kdir()
 	[ ! -e "$KDIR/mm/vma_lock.c" ] || die "$KDIR: has mm/vma_lock.c: the series is applied already"
 }
 
+# build_kernel NAME OF LOG COMMAND...: with a line each half a minute, "NAME: 12 OF objects, 30 s"
+build_kernel()
+{
+	local name=$1 of=$2 log=$3 start=$SECONDS pid
+	shift 3
+	"$@" >> "$log" 2>&1 &
+	pid=$!
+	# shellcheck disable=SC2064
+	trap "kill $pid 2>/dev/null || true" EXIT
+	while kill -0 $pid 2>/dev/null; do
+		for _ in $(seq 60); do
+			kill -0 $pid 2>/dev/null || break 2
+			sleep 0.5
+		done
+		say "$name: $(objects "$log")$of objects, $((SECONDS - start)) s"
+	done
+	trap - EXIT
+	wait $pid || {
+		grep -E -m5 'error|Error' "$log" >&2 || tail -20 "$log" >&2
+		die "$name: the build failed, see $log"
+	}
+	say "$name: built in $((SECONDS - start)) s"
+}
+
+# objects LOG: that the build has made so far
+objects() { grep -cE '^  (CC|AS|AR|LD) ' "$1" || true; }
+
 # run_selftest KERNEL ARCH PROGRAM LIMIT [NAME=VALUE...]: on two nodes, for NUMA hints
 run_selftest()
 {
