@@ -9,9 +9,10 @@ usage()
 usage: scripts/soak.sh [-h] [HOURS [ARCH...]]     (make soak [HOURS=1] [ARCH=arm64])
 
 For HOURS (1; 0.1 is a number, too), in turn on each ARCH (x86_64 and arm64), in the
-debug kernel with lockdep, KASAN, DEBUG_VM and injected delays: each of the kselftests
-with its races a minute long, and vma_lock_torture for five. Prints a line for each run
-and a table; build/soak/ has the logs. Exit status 1 if a run failed.
+debug kernel with lockdep, KASAN, DEBUG_VM and injected delays: each of the kselftests,
+a race for half a minute an HOUR (a minute at most), and vma_lock_torture for five times
+that. Prints a line for each run and a table; build/soak/ has the logs. Exit status 1 if
+a run failed.
 EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }
@@ -31,15 +32,16 @@ out=$BUILD/soak
 rm -rf "$out"
 mkdir -p "$out"
 
+race=$(awk -v h="$hours" 'BEGIN { s = int(h * 30); print (s > 60 ? 60 : s < 1 ? 1 : s) }')
 declare -A runs seconds failures
 end=$((SECONDS + $(awk -v h="$hours" 'BEGIN { print int(h * 3600) }'))) round=0 failed=0
 while [ $SECONDS -lt $end ]; do
 	round=$((round + 1))
-	for arch in "${archs[@]}"; do
-		for prog in "${progs[@]}"; do
-			[ $SECONDS -lt $end ] || break 2
-			secs=60 status=0 began=$SECONDS name=$arch-$prog
-			[ "$prog" != torture ] || secs=300
+	for prog in "${progs[@]}"; do
+		for arch in "${archs[@]}"; do
+			[ $SECONDS -lt $end ] || break 3
+			secs=$race status=0 began=$SECONDS name=$arch-$prog
+			[ "$prog" != torture ] || secs=$((race * 5))
 			run_selftest debug "$arch" "vma_lock_$prog" 7200 VMA_LOCK_SECONDS=$secs \
 				> "$out/$name.$round" 2> "$out/$name.$round.err" || status=$?
 			took=$((SECONDS - began))
