@@ -10,13 +10,15 @@ help:
 	@echo 'make check      the series: applies, each step builds, checkpatch, sparse [FULL=1]'
 	@echo 'make page-in    latency of mmap() beside page-ins from a slow disk'
 	@echo 'make latency    latency of mmap() beside readers of /proc/PID/maps, and 6.1 and 6.12'
+	@echo 'make mixed      faults beside a thread that maps, on 6.1, 6.12 and the series'
 	@echo 'make conflicts  cache lines that faults on different CPUs fight for [CPUS=4] [ARCH=arm64]'
 	@echo 'make cost       kernel instructions a fault, by kind, against base [COST_PEER=1]'
 	@echo 'make bench      operations a second beside 6.1 and 6.12 [QUICK=1] [WIS=DIR]'
 	@echo 'make vmtests    6.1'\''s own selftests/vm on base and on pervma [KERNEL=debug] [ARCH=arm64]'
+	@echo 'make programs   stress-ng, a Go program and others on base and on pervma [KERNEL=debug] [SECONDS=5]'
 	@echo 'make mutants    does removing a lock or a recheck fail a test? [ONLY=NAME]'
 	@echo 'make torture    everything at once, in the debug kernel [SECONDS=1200] [ARCH=arm64]'
-	@echo 'make soak       the kselftests over and over in the debug kernels [HOURS=1] [ARCH=arm64]'
+	@echo 'make soak       the kselftests over and over in the debug and KCSAN kernels [HOURS=1] [ARCH=arm64]'
 	@echo 'make tree       lay out build/linux, a commit for each patch [KDIR=DIR] [FORCE=1]'
 	@echo 'make refresh    write the commits of build/linux back to this repository'
 	@echo 'make series     export mails for git am and quilt to build/series'
@@ -45,12 +47,16 @@ page-in:
 	@scripts/page_in.sh
 latency:
 	@scripts/latency.sh
+mixed:
+	@scripts/mixed.sh
 conflicts:
 	@scripts/conflicts.sh $(or $(CPUS),4) $(ARCH)
 bench:
 	@scripts/bench.sh
 vmtests:
 	@scripts/vmtests.sh -k $(KERNEL) $(ARCH)
+programs:
+	@scripts/programs.sh -k $(KERNEL) $(SECONDS)
 torture:
 	@scripts/torture.sh $(or $(SECONDS),1200) $(ARCH)
 soak:
@@ -74,4 +80,4 @@ kernel:
 clean:
 	rm -rf build
 
-.PHONY: help deps demo test check cost bench conflicts latency page-in vmtests torture soak mutants tree refresh series apply rebase deb kernel clean
+.PHONY: help deps demo test check cost bench conflicts latency page-in mixed vmtests programs torture soak mutants tree refresh series apply rebase deb kernel clean

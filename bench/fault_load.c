@@ -10,6 +10,7 @@
  * TLB, which on an emulator with fewer CPUs than its guest is a wait for the
  * host's scheduler, and hides what the kernel's locks do.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -21,12 +22,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pin.h"
+
 #define PAGE 4096UL
 #define SHARE (512 * PAGE)
 #define GAP (2UL << 20)
 
 static int stop;
-static bool touch;
+static bool touch, pinned;
 static pthread_barrier_t barrier;
 
 struct worker {
@@ -51,6 +54,8 @@ static void *fault(void *arg)
 	struct worker *w = arg;
 	size_t i;
 
+	if (pinned)
+		pin(0);
 	/* The first touch makes the anon_vma; it is not what is measured. */
 	w->area[0] = 1;
 	pthread_barrier_wait(&barrier);
@@ -69,6 +74,8 @@ static void *map(void *arg)
 {
 	struct worker *w = arg;
 
+	if (pinned)
+		pin(1);
 	pthread_barrier_wait(&barrier);
 	while (!stopped()) {
 		char *p = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE,
@@ -101,11 +108,12 @@ static char *area(size_t size)
 
 static void usage(FILE *f)
 {
-	fprintf(f, "usage: fault_load [-h] [-t THREADS] [-s MILLISECONDS] [-1] [-w] [-p]\n"
+	fprintf(f, "usage: fault_load [-h] [-t THREADS] [-s MILLISECONDS] [-1] [-w] [-p] [-c]\n"
 		"Prints faults/s and, with -w, maps/s: two numbers, one line.\n"
 		"  -t  threads that fault (4)    -1  all in one VMA, not one each\n"
 		"  -s  how long (1000)           -w  beside one thread that maps\n"
-		"                                -p  which touches a page of each\n");
+		"                                -p  which touches a page of each\n"
+		"                                -c  as -w; it has CPU 0 for itself\n");
 }
 
 int main(int argc, char **argv)
@@ -119,13 +127,14 @@ int main(int argc, char **argv)
 	double s;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "t:s:1wph")) != -1) {
+	while ((opt = getopt(argc, argv, "t:s:1wpch")) != -1) {
 		switch (opt) {
 		case 't': threads = atol(optarg); break;
 		case 's': ms = atol(optarg); break;
 		case '1': one = true; break;
 		case 'w': writer = true; break;
 		case 'p': touch = true; break;
+		case 'c': writer = pinned = true; break;
 		case 'h': usage(stdout); return 0;
 		default: usage(stderr); return 2;
 		}

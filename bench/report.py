@@ -160,10 +160,36 @@ def mean(ratios):
     return exp(sum(map(log, ratios)) / len(ratios)) if ratios else 0
 
 
+def verdict(by, k):
+    """Do all rounds of the series lie above, or below, all of kernel K?"""
+    if min(by["on"]) > max(by[k]):
+        return "more"
+    return "less" if max(by["on"]) < min(by[k]) else "overlap"
+
+
+OURS = "bench."     # a program of ours beside will-it-scale's own of that name
+
+
+def both(values):
+    """What will-it-scale's programs say, and what ours of the same name do"""
+    md = []
+    for (case, mode), of in values.items():
+        ours = values.get((OURS + case, mode), {})
+        for tasks in sorted(set(of) & set(ours)):
+            say = [verdict(v[tasks], k) for k in ("base", "peer") for v in (of, ours)]
+            # "overlap" leaves open what the other has settled.
+            fits = all(a == b or "overlap" in (a, b) for a, b in (say[:2], say[2:]))
+            md.append(f"| {case} | {mode} | {tasks} | " + " | ".join(say) +
+                      f" | {'yes' if fits else 'no'} |")
+    return md and ["", "Rounds of the series above or below all rounds of the other kernel:", "",
+                   "| case | | tasks | 6.1: theirs | bench/ | 6.12: theirs | bench/ | agree |",
+                   "|---" * 8 + "|"] + md
+
+
 def answer(values, latency):
     """The result; medians at the highest number of tasks."""
     text = []
-    threads = [by for key, by in values.items() if key[1] == "threads"]
+    threads = [by for key, by in values.items() if key[1] == "threads" and not key[0].startswith(OURS)]
     most = max(max(by) for by in values.values())
     for k, what in (("base", "6.1"), ("peer", "6.12")):
         ratios, above, below, all_ = [], 0, 0, 0
@@ -171,8 +197,8 @@ def answer(values, latency):
             if median(by[max(by)][k]) and median(by[max(by)]["on"]):
                 ratios.append(median(by[max(by)]["on"]) / median(by[max(by)][k]))
             all_ += len(by)
-            above += sum(min(v["on"]) > max(v[k]) for v in by.values())
-            below += sum(max(v["on"]) < min(v[k]) for v in by.values())
+            above += sum(verdict(v, k) == "more" for v in by.values())
+            below += sum(verdict(v, k) == "less" for v in by.values())
         if ratios:
             text.append(f"At {most} threads 6.1 with the series does {mean(ratios):.2f} times what {what} does "
                         f"({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} cases); of {all_} "
@@ -231,6 +257,7 @@ def main():
                       " | ".join(spread(by[k]) for k in KERNELS) + " | " + " | ".join(over) + " |")
     md += ["", "VMAs: in how many VMAs the tasks' areas lay, as /proc/self/maps had it; neighbours merge. "
            "`mixed`: all but one task fault, a VMA each (`mixed-1`: all in one), and one maps."]
+    md += both(values)
     if latency:
         md += ["", "| mmap() or munmap(), us | 50% | 99% | 99.9% | longest | how many |", "|---" * 6 + "|"]
         for k in KERNELS:

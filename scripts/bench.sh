@@ -14,7 +14,8 @@ the switch off and on. Writes build/bench/report.md, with its plots and CSV.
 
   QUICK=1       four cases, threads only, at 1, 2 and 4 tasks (under 10 minutes; else 90)
   WIS=DIR       the static NAME_threads and NAME_processes of will-it-scale in DIR instead,
-                unchanged; they warm up for 6 s each
+                unchanged, and beside them those of bench/ with the same names (bench.NAME);
+                they warm up for 6 s each
   ROUNDS=N      rounds, 3 at the least (5)
   TASKS="..."   how many at once, rising ("1 2 4")
   CASES="..."   only these programs of bench/ ("pft_threads mmap1_processes")
@@ -59,6 +60,11 @@ fi
 files=(-f "$TOP/bench/bench_guest.sh")
 for p in "${programs[@]}"; do
 	files+=(-f "${WIS:-$out}/$p")
+	# Ours of that name, too: do both say the same?
+	[ -n "${WIS:-}" ] && [ -x "$out/$p" ] || continue
+	install -D "$out/$p" "$out/wis/bench.$p"
+	files+=(-f "$out/wis/bench.$p")
+	programs+=("bench.$p")
 done
 [ -n "${WIS:-}" ] || files+=(-f "$out/fault_load" -f "$out/map_latency")
 

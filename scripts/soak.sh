@@ -9,10 +9,10 @@ usage()
 usage: scripts/soak.sh [-h] [HOURS [ARCH...]]     (make soak [HOURS=1] [ARCH=arm64])
 
 For HOURS (1; 0.1 is a number, too), in turn on each ARCH (x86_64 and arm64), in the
-debug kernel with lockdep, KASAN, DEBUG_VM and injected delays: each of the kselftests,
-a race for half a minute an HOUR (a minute at most), and vma_lock_torture for five times
-that. Prints a line for each run and a table; build/soak/ has the logs. Exit status 1 if
-a run failed.
+debug kernel with lockdep, KASAN, DEBUG_VM, injected delays and allocations that fail,
+and on x86_64 in one with KCSAN: each of the kselftests, a race for half a minute an
+HOUR (a minute at most), and vma_lock_torture for five times that. Prints a line for each
+run and a table; build/soak/ has the logs. Exit status 1 if a run failed.
 EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }
@@ -21,12 +21,17 @@ hours=${1:-1}
 [[ $hours =~ ^[0-9]*\.?[0-9]+$ ]] || die "HOURS=$hours: not a number of hours"
 archs=("$@")
 [ ${#archs[@]} -gt 0 ] || archs=(x86_64 arm64)
-progs=(signals asleep faults reads maps kinds races trace torture)
+progs=(races torture maps fail faults kinds reads signals asleep trace)
 
 "$TOP/scripts/tree.sh"
+guests=()
 for arch in "${archs[@]}"; do
 	cross_prefix "$arch" > /dev/null
-	"$TOP/scripts/kernel.sh" debug "$arch"
+	guests+=("debug-$arch")
+	[ "$arch" != x86_64 ] || guests+=("kcsan-$arch")
+done
+for guest in "${guests[@]}"; do
+	"$TOP/scripts/kernel.sh" "${guest%-*}" "${guest#*-}"
 done
 out=$BUILD/soak
 rm -rf "$out"
@@ -38,32 +43,34 @@ end=$((SECONDS + $(awk -v h="$hours" 'BEGIN { print int(h * 3600) }'))) round=0 
 while [ $SECONDS -lt $end ]; do
 	round=$((round + 1))
 	for prog in "${progs[@]}"; do
-		for arch in "${archs[@]}"; do
+		for guest in "${guests[@]}"; do
 			[ $SECONDS -lt $end ] || break 3
-			secs=$race status=0 began=$SECONDS name=$arch-$prog
+			# What these two need is configured for debug alone.
+			case $guest:$prog in kcsan*:fail|kcsan*:trace) continue ;; esac
+			secs=$race status=0 began=$SECONDS name=$guest-$prog
 			[ "$prog" != torture ] || secs=$((race * 5))
-			run_selftest debug "$arch" "vma_lock_$prog" 7200 VMA_LOCK_SECONDS=$secs \
+			run_selftest "${guest%-*}" "${guest#*-}" "vma_lock_$prog" 7200 VMA_LOCK_SECONDS=$secs \
 				> "$out/$name.$round" 2> "$out/$name.$round.err" || status=$?
 			took=$((SECONDS - began))
 			runs[$name]=$((${runs[$name]:-0} + 1))
 			seconds[$name]=$((${seconds[$name]:-0} + took))
 			if [ $status -eq 0 ]; then
-				say "round $round, $arch, vma_lock_$prog: ok, $took s"
+				say "round $round, $guest, vma_lock_$prog: ok, $took s"
 			else
 				failed=$((failed + 1))
 				failures[$name]=$((${failures[$name]:-0} + 1))
-				say "round $round, $arch, vma_lock_$prog: FAILED, status $status: $(grep -m1 '^not ok' "$out/$name.$round" || tail -n 1 "$out/$name.$round.err")"
-				cp "$BUILD/results/debug-$arch/console.log" "$out/$name.$round.console" 2> /dev/null || true
+				say "round $round, $guest, vma_lock_$prog: FAILED, status $status: $(grep -m1 '^not ok' "$out/$name.$round" || tail -n 1 "$out/$name.$round.err")"
+				cp "$BUILD/results/$guest/console.log" "$out/$name.$round.console" 2> /dev/null || true
 			fi
 		done
 	done
 done
 
-printf '\n| %-28s | %5s | %7s | %7s |\n|---|---|---|---|\n' "debug kernel" runs failed seconds
-for arch in "${archs[@]}"; do
+printf '\n| %-28s | %5s | %7s | %7s |\n|---|---|---|---|\n' "kernel, test" runs failed seconds
+for guest in "${guests[@]}"; do
 	for prog in "${progs[@]}"; do
-		name=$arch-$prog
-		[ -z "${runs[$name]:-}" ] || printf '| %-28s | %5d | %7d | %7d |\n' "$arch, vma_lock_$prog" \
+		name=$guest-$prog
+		[ -z "${runs[$name]:-}" ] || printf '| %-28s | %5d | %7d | %7d |\n' "$guest, vma_lock_$prog" \
 			"${runs[$name]}" "${failures[$name]:-0}" "${seconds[$name]}"
 	done
 done | tee "$out/summary.md"

@@ -268,7 +268,7 @@ progs="signals asleep faults reads maps kinds races torture"
 for prog in $progs; do
 	guest x86_64 pervma vma_lock_$prog
 done
-for prog in $progs trace; do
+for prog in $progs trace fail; do
 	guest x86_64 debug vma_lock_$prog
 done
 [ -z "${FULL:-}" ] || guest arm64 base vma_lock_signals

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Writers of VMAs whose allocations fail: the first, then the second, and so on
+ * until the call needs no more of them (Documentation/fault-injection, fail-nth).
+ * A call that fails has changed nothing, and after each of them faults find every
+ * VMA attached and unlocked. A second thread faults meanwhile, so that writers
+ * meet readers; the validator of CONFIG_PER_VMA_LOCK_DEBUG watches over both.
+ */
+#define _GNU_SOURCE
+#include <linux/mempolicy.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include "vma_lock.h"
+
+#define PAGES 12
+#define SIZE (PAGES * PAGE)
+#define DEBUGFS "/sys/kernel/debug"
+
+static char *area, *elsewhere;
+static int nth_fd, mem_fd, error;
+
+/* Around what is called, nothing of the test's own may allocate. */
+static void fail_nth(int n)
+{
+	char buf[16];
+	int len = snprintf(buf, sizeof(buf), "%d", n);
+
+	if (pwrite(nth_fd, buf, len, 0) != len)
+		ksft_exit_fail_msg("fail-nth: %s\n", strerror(errno));
+}
+
+/* How many more allocations it would have taken to fail one: 0 if one did. */
+static int not_failed(void)
+{
+	char buf[16] = "";
+
+	if (pread(nth_fd, buf, sizeof(buf) - 1, 0) < 1)
+		ksft_exit_fail_msg("fail-nth: %s\n", strerror(errno));
+	return atoi(buf);
+}
+
+static void set_to(const char *file, const char *value)
+{
+	int fd = open(file, O_WRONLY);
+
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		ksft_exit_fail_msg("%s: %s\n", file, strerror(errno));
+	close(fd);
+}
+
+static int map_over(void)
+{
+	return mmap(area + 2 * PAGE, 4 * PAGE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED;
+}
+
+static int map_file_over(void)
+{
+	return mmap(area + 2 * PAGE, 4 * PAGE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_FIXED, mem_fd, 0) == MAP_FAILED;
+}
+
+static int unmap_part(void)
+{
+	return munmap(area + 5 * PAGE, PAGE);
+}
+
+static int unmap_all(void)
+{
+	return munmap(area, SIZE);
+}
+
+static int protect_part(void)
+{
+	return mprotect(area + 5 * PAGE, PAGE, PROT_READ);
+}
+
+static void prepare_merge(void)
+{
+	mprotect(area + 4 * PAGE, 4 * PAGE, PROT_READ);
+}
+
+static int protect_merge(void)
+{
+	return mprotect(area + 4 * PAGE, 4 * PAGE, PROT_READ | PROT_WRITE);
+}
+
+static int grow(void)
+{
+	return mremap(area, SIZE, SIZE + 64 * PAGE, MREMAP_MAYMOVE) == MAP_FAILED;
+}
+
+static int shrink(void)
+{
+	return mremap(area, SIZE, SIZE / 2, 0) == MAP_FAILED;
+}
+
+static int move_part(void)
+{
+	return mremap(area + 4 * PAGE, 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		      elsewhere) == MAP_FAILED;
+}
+
+static int dont_unmap(void)
+{
+	return mremap(area + 4 * PAGE, 4 * PAGE, 4 * PAGE,
+		      MREMAP_MAYMOVE | MREMAP_FIXED | 4 /* DONTUNMAP */,
+		      elsewhere) == MAP_FAILED;
+}
+
+static int advise_part(void)
+{
+	return madvise(area + 5 * PAGE, PAGE, MADV_DONTFORK);
+}
+
+static int lock_part(void)
+{
+	return mlock(area + 5 * PAGE, PAGE);
+}
+
+static int bind_part(void)
+{
+	unsigned long nodes = 1;
+
+	return syscall(__NR_mbind, area + 5 * PAGE, PAGE, MPOL_PREFERRED, &nodes, 8, 0);
+}
+
+static int uffd = -1;
+
+static void prepare_uffd(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+
+	uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	if (uffd >= 0)
+		ioctl(uffd, UFFDIO_API, &api);
+}
+
+static int register_part(void)
+{
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)area + 5 * PAGE, PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	return ioctl(uffd, UFFDIO_REGISTER, &reg);
+}
+
+static int fork_all(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+	return pid < 0;
+}
+
+static int grow_heap(void)
+{
+	long at = syscall(__NR_brk, 0);
+
+	return syscall(__NR_brk, at + 32 * PAGE) == at;
+}
+
+static int first_touch(void)
+{
+	return pread(mem_fd, elsewhere, 4 * PAGE, 0) != 4 * PAGE;
+}
+
+static const struct call {
+	const char *name;
+	int (*call)(void);
+	void (*prepare)(void);
+	bool unmaps_first;	/* also if it then fails, as the manual page says */
+} calls[] = {
+	{ "mmap over a part", map_over, NULL, true },
+	{ "mmap of a file over a part", map_file_over, NULL, true },
+	{ "munmap of a part", unmap_part },
+	{ "munmap of all", unmap_all },
+	{ "mprotect of a part", protect_part },
+	{ "mprotect that merges", protect_merge, prepare_merge },
+	{ "mremap that grows", grow },
+	{ "mremap that shrinks", shrink },
+	{ "mremap of a part", move_part, NULL, true },
+	{ "mremap of a part, DONTUNMAP", dont_unmap, NULL, true },
+	{ "madvise that splits", advise_part },
+	{ "mlock of a part", lock_part },
+	{ "mbind of a part", bind_part },
+	{ "userfaultfd, register a part", register_part, prepare_uffd },
+	{ "fork", fork_all },
+	{ "brk", grow_heap },
+	{ "first touch, by the kernel", first_touch },
+};
+
+/* Lines of /proc/self/maps that are of the area */
+static void layout(char *to, size_t room)
+{
+	char line[256];
+	FILE *f = fopen("/proc/self/maps", "r");
+	unsigned long from, end;
+
+	*to = 0;
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx-%lx", &from, &end) == 2 &&
+		    from < (uintptr_t)area + SIZE && end > (uintptr_t)area &&
+		    strlen(to) + strlen(line) < room)
+			strcat(to, line);
+	if (f)
+		fclose(f);
+}
+
+/* A VMA that is shared with a thread: its writers wait, its readers see them. */
+static char *shared;
+static int stop;
+
+static void *toucher(void *arg)
+{
+	while (!LOAD(&stop)) {
+		madvise(shared, 4 * PAGE, MADV_DONTNEED);
+		STORE(shared, 1);
+		STORE(shared + 3 * PAGE, 1);
+	}
+	return NULL;
+}
+
+static long not_fit(void)
+{
+	return vm_counter("vma_lock_fallback_detached") +
+		vm_counter("vma_lock_fallback_write_locked");
+}
+
+/* NULL, or what is wrong after the call, which has failed or not */
+static const char *look(const struct call *c, bool failed, const char *before)
+{
+	char after[2048];
+	long misfits;
+	int i;
+
+	layout(after, sizeof(after));
+	if (failed && !c->unmaps_first && strcmp(before, after)) {
+		ksft_print_msg("before:\n%safter:\n%s", before, after);
+		return "it has failed, and changed the layout";
+	}
+	for (i = 0; i < PAGES; i++) {
+		char is;
+		int fd = open("/proc/self/mem", O_RDONLY);
+
+		if (pread(fd, &is, 1, (uintptr_t)area + i * PAGE) != 1)
+			is = -1;
+		close(fd);
+		if (is != i + 1 && failed && !c->unmaps_first)
+			return "it has failed, and changed the contents";
+		if (is != i + 1 && is > 0)
+			return "a page has another's contents";
+	}
+	if (uffd >= 0)
+		close(uffd);
+	uffd = -1;
+	/* Every fault that can be had: a VMA left locked or detached shows. */
+	misfits = -not_fit();
+	for (i = 0; i < PAGES; i++) {
+		char vec;
+
+		if (mincore(area + i * PAGE, PAGE, (unsigned char *)&vec))
+			continue;
+		/* The kernel writes, so that PROT_READ is an error and no signal. */
+		madvise(area + i * PAGE, PAGE, MADV_DONTNEED);
+		pread(mem_fd, area + i * PAGE, 1, 0);
+	}
+	misfits += not_fit();
+	return misfits ? "faults after it fall back" : NULL;
+}
+
+static const char *once(const struct call *c, int n, bool *failed, int *left)
+{
+	char before[2048];
+	int i;
+
+	area = mmap(area, SIZE + 64 * PAGE, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	if (mmap(area, SIZE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED ||
+	    mmap(elsewhere, SIZE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+	for (i = 0; i < PAGES; i++)
+		area[i * PAGE] = i + 1;
+	if (c->prepare)
+		c->prepare();
+	layout(before, sizeof(before));
+
+	fail_nth(n);
+	*failed = c->call();
+	error = errno;
+	*left = not_failed();
+	fail_nth(0);
+
+	return look(c, *failed, before);
+}
+
+/* Each allocation of a call in turn. Nothing fails when the call makes fewer. */
+#define MOST 2000
+
+static void test(const struct call *c, const char *what)
+{
+	const char *why = NULL;
+	int n, left = 0, failures = 0;
+	bool failed;
+
+	for (n = 1; n <= MOST && !why; n++) {
+		why = once(c, n, &failed, &left);
+		failures += failed;
+		if (left)
+			break;
+	}
+	if (failed && error == ENOSYS) {
+		ksft_test_result_skip("%s, without %s: not in this kernel\n", c->name, what);
+		return;
+	}
+	if (why)
+		ksft_print_msg("%s, allocation %d: %s\n", c->name, n, why);
+	else if (failed)
+		ksft_print_msg("%s: fails where no allocation has\n", c->name);
+	else if (!left)
+		ksft_print_msg("%s: %d allocations, and no end\n", c->name, MOST);
+	else
+		ksft_print_msg("%s: %d allocations, it failed without %d of them\n",
+			       c->name, n - 1, failures);
+	ksft_test_result(!why && !failed && left, "%s, without %s\n", c->name, what);
+}
+
+int main(int argc, char **argv)
+{
+	size_t i, ncalls = sizeof(calls) / sizeof(*calls);
+	pthread_t thread;
+
+	ksft_print_header();
+	need_per_vma_lock();
+	mount("none", DEBUGFS, "debugfs", 0, NULL);
+	nth_fd = open("/proc/thread-self/fail-nth", O_RDWR);
+	if (nth_fd < 0 || access(DEBUGFS "/failslab", F_OK) ||
+	    access(DEBUGFS "/fail_page_alloc", F_OK))
+		ksft_exit_skip("no FAILSLAB, FAIL_PAGE_ALLOC and FAULT_INJECTION_DEBUG_FS\n");
+	ksft_set_plan(2 * ncalls);
+
+	mem_fd = memfd_create("vma_lock_fail", 0);
+	if (mem_fd < 0 || ftruncate(mem_fd, SIZE))
+		ksft_exit_fail_msg("memfd_create: %s\n", strerror(errno));
+	shared = map_area(HUGE, false, PROT_READ | PROT_WRITE);
+	area = map_area(HUGE, false, PROT_NONE);
+	elsewhere = map_area(HUGE, false, PROT_NONE);
+	thread = start(toucher, NULL);
+
+	set_to(DEBUGFS "/failslab/verbose", "0");
+	set_to(DEBUGFS "/failslab/ignore-gfp-wait", "N");
+	set_to(DEBUGFS "/fail_page_alloc/verbose", "0");
+	/* What slabs are made of is not a count that repeats: one kind at a time. */
+	set_to(DEBUGFS "/fail_page_alloc/min-order", "64");
+	for (i = 0; i < ncalls; i++)
+		test(&calls[i], "objects");
+
+	set_to(DEBUGFS "/failslab/cache-filter", "Y");
+	set_to(DEBUGFS "/fail_page_alloc/min-order", "0");
+	set_to(DEBUGFS "/fail_page_alloc/ignore-gfp-wait", "N");
+	set_to(DEBUGFS "/fail_page_alloc/ignore-gfp-highmem", "N");
+	for (i = 0; i < ncalls; i++)
+		test(&calls[i], "pages");
+
+	STORE(&stop, 1);
+	pthread_join(thread, NULL);
+	ksft_finished();
+}
