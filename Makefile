@@ -14,7 +14,7 @@ help:
 	@echo 'make conflicts  cache lines that faults on different CPUs fight for [CPUS=4] [ARCH=arm64]'
 	@echo 'make cost       kernel instructions a fault, by kind, against base [COST_PEER=1]'
 	@echo 'make bench      operations a second beside 6.1 and 6.12 [QUICK=1] [WIS=DIR]'
-	@echo 'make vmtests    6.1'\''s own selftests/vm on base and on pervma [KERNEL=debug] [ARCH=arm64]'
+	@echo 'make vmtests    6.1'\''s own selftests/vm and proc, on base and on pervma [KERNEL=debug] [ARCH=arm64]'
 	@echo 'make programs   stress-ng, a Go program and others on base and on pervma [KERNEL=debug] [SECONDS=5]'
 	@echo 'make mutants    does removing a lock or a recheck fail a test? [ONLY=NAME]'
 	@echo 'make torture    everything at once, in the debug kernel [SECONDS=1200] [ARCH=arm64]'

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# 6.1's own selftests/vm in the guest, on base and on pervma.
+# 6.1's own selftests/vm and selftests/proc in the guest, on base and on pervma.
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -8,9 +8,9 @@ usage()
 	cat <<END
 usage: scripts/vmtests.sh [-h] [-k KERNEL] [ARCH]     (make vmtests [KERNEL=debug] [ARCH=arm64])
 
-Builds the programs of tools/testing/selftests/vm, runs each on base and on KERNEL
-(pervma), as run_vmtests.sh does, and prints a table: exit status and, where it
-speaks TAP, how many of its tests passed. The exit status is 1 if any differ, or if
+Builds the programs of tools/testing/selftests/vm, and of selftests/proc, runs each on
+base and on KERNEL (pervma), as run_vmtests.sh does, and prints a table: exit status and,
+where it speaks TAP, how many of its tests passed. The exit status is 1 if any differ, or if
 KERNEL complains of something (the debug kernel's validator, lockdep, KASAN).
 Those that want libcap, sudo, or a module are left out.
 END
@@ -29,7 +29,7 @@ shift $((OPTIND - 1))
 arch=${1:-x86_64}
 cross=$(cross_prefix "$arch")
 [ -d "$TREE/.git" ] || "$TOP/scripts/tree.sh"
-src=$TREE/tools/testing/selftests/vm
+selftests=$TREE/tools/testing/selftests
 out=$BUILD/vmtests-$arch
 
 # Program and arguments, as run_vmtests.sh has them
@@ -66,6 +66,8 @@ migration
 khugepaged'
 [ "$arch" != x86_64 ] || tests+=$'\nprotection_keys'
 
+tests+=$'\n'$(sed -n 's/^TEST_GEN_PROGS += //p' "$selftests/proc/Makefile")
+
 # KASAN and lockdep take their time.
 limit=300
 [ "$kernel" != debug ] || limit=1200
@@ -75,9 +77,9 @@ kbuild "$TREE" "$out/headers" "$arch" headers > "$out/build.log" 2>&1 ||
 	die "no headers, see $out/build.log"
 programs=()
 for p in $(awk '!seen[$1]++ { print $1 }' <<< "$tests"); do
-	util=
+	util='' flags='' src=$selftests/vm
+	[ -f "$src/$p.c" ] || { src=$selftests/proc; flags=-D_GNU_SOURCE; }
 	! grep -q vm_util.h "$src/$p.c" || util=$src/vm_util.c
-	flags=
 	[ "$p" != protection_keys ] || flags=-mxsave
 	# shellcheck disable=SC2086
 	if "${cross}gcc" -static -w -pthread $flags -I "$TREE" -isystem "$out/headers/usr/include" \
@@ -106,7 +108,7 @@ for k in base "$kernel"; do
 done
 awk -F'|' -v kernel="$kernel" '
 	NR == FNR { base[$1] = $2; next }
-	FNR == 1 { printf "%-48s %-28s %s\n", "selftests/vm", "base", kernel }
+	FNR == 1 { printf "%-48s %-28s %s\n", "selftests/vm, selftests/proc", "base", kernel }
 	{
 		printf "%-48s %-28s %s%s\n", $1, base[$1], $2, base[$1] == $2 ? "" : "   DIFFERENT"
 		if (base[$1] != $2) differ++
