@@ -10,7 +10,6 @@
  * TLB, which on an emulator with fewer CPUs than its guest is a wait for the
  * host's scheduler, and hides what the kernel's locks do.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -22,14 +21,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "pin.h"
-
 #define PAGE 4096UL
 #define SHARE (512 * PAGE)
 #define GAP (2UL << 20)
 
 static int stop;
-static bool touch, pinned;
+static bool touch;
+static long rate;	/* maps/s at the most; 0: as many as there can be */
 static pthread_barrier_t barrier;
 
 struct worker {
@@ -54,8 +52,6 @@ static void *fault(void *arg)
 	struct worker *w = arg;
 	size_t i;
 
-	if (pinned)
-		pin(0);
 	/* The first touch makes the anon_vma; it is not what is measured. */
 	w->area[0] = 1;
 	pthread_barrier_wait(&barrier);
@@ -73,10 +69,10 @@ static void *fault(void *arg)
 static void *map(void *arg)
 {
 	struct worker *w = arg;
+	struct timespec next;
 
-	if (pinned)
-		pin(1);
 	pthread_barrier_wait(&barrier);
+	clock_gettime(CLOCK_MONOTONIC, &next);
 	while (!stopped()) {
 		char *p = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE,
 			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -88,6 +84,12 @@ static void *map(void *arg)
 		if (mprotect(p, PAGE, PROT_READ) || munmap(p, 16 * PAGE))
 			die("mprotect, munmap");
 		w->count++;
+		if (!rate)
+			continue;
+		next.tv_nsec += 1000000000 / rate;
+		next.tv_sec += next.tv_nsec / 1000000000;
+		next.tv_nsec %= 1000000000;
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
 	}
 	return NULL;
 }
@@ -108,12 +110,12 @@ static char *area(size_t size)
 
 static void usage(FILE *f)
 {
-	fprintf(f, "usage: fault_load [-h] [-t THREADS] [-s MILLISECONDS] [-1] [-w] [-p] [-c]\n"
+	fprintf(f, "usage: fault_load [-h] [-t THREADS] [-s MILLISECONDS] [-1] [-w] [-p] [-r RATE]\n"
 		"Prints faults/s and, with -w, maps/s: two numbers, one line.\n"
 		"  -t  threads that fault (4)    -1  all in one VMA, not one each\n"
 		"  -s  how long (1000)           -w  beside one thread that maps\n"
 		"                                -p  which touches a page of each\n"
-		"                                -c  as -w; it has CPU 0 for itself\n");
+		"                                -r  at most RATE times a second\n");
 }
 
 int main(int argc, char **argv)
@@ -127,19 +129,19 @@ int main(int argc, char **argv)
 	double s;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "t:s:1wpch")) != -1) {
+	while ((opt = getopt(argc, argv, "t:s:1wpr:h")) != -1) {
 		switch (opt) {
 		case 't': threads = atol(optarg); break;
 		case 's': ms = atol(optarg); break;
 		case '1': one = true; break;
 		case 'w': writer = true; break;
 		case 'p': touch = true; break;
-		case 'c': writer = pinned = true; break;
+		case 'r': rate = atol(optarg); break;
 		case 'h': usage(stdout); return 0;
 		default: usage(stderr); return 2;
 		}
 	}
-	if (optind != argc || threads < 1 || threads > 256 || ms < 1) {
+	if (optind != argc || threads < 1 || threads > 256 || ms < 1 || rate < 0) {
 		usage(stderr);
 		return 2;
 	}
