@@ -35,14 +35,14 @@ limit=$((20 * secs + 60))
 
 "$TOP/scripts/deps.sh" stress-ng golang-go xz-utils
 out=$BUILD/programs
-rm -rf "$out/root"
-mkdir -p "$out/root/opt"
-CGO_ENABLED=0 GO111MODULE=off GOCACHE=$out/go go build -o "$out/root/opt/heap" \
+rm -rf "$out/guest"
+mkdir -p "$out/guest/opt"
+CGO_ENABLED=0 GO111MODULE=off GOCACHE=$out/go go build -o "$out/guest/opt/heap" \
 	"$TOP/tools/testing/vma_lock/heap.go" || die "heap.go does not build"
 for p in stress-ng xz; do
-	cp "$(readlink -f "$(command -v $p)")" "$out/root/opt/$p"
-	ldd "$out/root/opt/$p" | grep -oE '/[^ ]+' | grep -v '^/opt' | while read -r lib; do
-		install -D "$(readlink -f "$lib")" "$out/root$lib"
+	cp "$(readlink -f "$(command -v $p)")" "$out/guest/opt/$p"
+	ldd "$out/guest/opt/$p" | grep -oE '/[^ ]+' | grep -v '^/opt' | while read -r lib; do
+		install -D "$(readlink -f "$lib")" "$out/guest$lib"
 	done
 done
 
@@ -56,7 +56,7 @@ tests=$(for s in $stressors clone exec fault fork memfd memthrash mincore pthrea
 done | awk '!seen[$0]++' | grep -Evx 'stress-ng (watchdog|mlockmany).*'
 	echo "Go, 8 goroutines|heap $secs"
 	echo "xz, 4 threads|xz-there-and-back $secs")
-cat > "$out/root/opt/xz-there-and-back" <<'END'
+cat > "$out/guest/opt/xz-there-and-back" <<'END'
 #!/bin/sh
 end=$(($(date +%s) + $1))
 while [ $(date +%s) -lt $end ]; do
@@ -64,11 +64,11 @@ while [ $(date +%s) -lt $end ]; do
 		cmp - /opt/stress-ng || exit 1
 done
 END
-chmod +x "$out/root/opt/xz-there-and-back"
-tar c -C "$out/root" . > "$out/root.tar"
+chmod +x "$out/guest/opt/xz-there-and-back"
+tar c -C "$out/guest" . > "$out/guest.tar"
 {
 	echo '#!/bin/sh'
-	echo 'tar x -C / -f /bin/root.tar && rm /bin/root.tar; export PATH=$PATH:/opt HOME=/root; cd /tmp'
+	echo 'tar x -C / -f /bin/guest.tar && rm /bin/guest.tar; export PATH=$PATH:/opt HOME=/root; cd /tmp'
 	echo 'mkdir -p /dev/shm && mount -t tmpfs none /dev/shm; mkswap /dev/ram1 > /dev/null && swapon /dev/ram1'
 	while IFS='|' read -r name command; do
 		echo "b=\$(date +%s); timeout -s KILL $limit $command > /tmp/out 2>&1 < /dev/null; s=\$?"
@@ -76,12 +76,12 @@ tar c -C "$out/root" . > "$out/root.tar"
 		echo "case \$s in 0|3|4) ;; *) sed 's/^/# /' /tmp/out | tail -n 12 ;; esac"
 	done <<< "$tests"
 } > "$out/programs"
-chmod +x "$out/programs" "$out/root.tar"
+chmod +x "$out/programs" "$out/guest.tar"
 
 n=$(wc -l <<< "$tests")
 for k in base "$kernel"; do
 	say "$n programs on $k, about $((n * (secs + 3) / 60 + 1)) minutes"
-	"$TOP/vm" -k "$k" -m 3072 -t $((n * limit)) -f "$out/root.tar" -f "$out/programs" \
+	"$TOP/vm" -k "$k" -m 3072 -t $((n * limit)) -f "$out/guest.tar" -f "$out/programs" \
 		-- programs > "$out/$k.txt" ||
 		die "$k: $(cat "$BUILD/results/$k-x86_64/conclusion.txt"), after $(grep -v '^#' "$out/$k.txt" | tail -n 1)"
 done
