@@ -23,6 +23,9 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
 #define PR_SET_VMA_ANON_NAME 0
@@ -516,6 +519,74 @@ static void remap_hugetlb(void)
 	munmap(area + 2 * HUGE, HUGE);
 }
 
+/*
+ * [B18] [B27] Two mappings of a file that share page tables, until one of them loses
+ * its half and the other frees it: under faults in both, and under walks of the first.
+ */
+#define GIB (1ul << 30)
+
+static char *shared;
+static int shared_fd;
+
+static bool map_shared(void)
+{
+	shared_fd = memfd_create("shared", MFD_HUGETLB);
+	if (shared_fd < 0 || ftruncate(shared_fd, GIB))
+		return false;
+	shared = mmap(NULL, 3 * GIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (shared == MAP_FAILED)
+		return false;
+	/* Page tables are shared where a VMA has all of such a range. */
+	shared = (char *)(((uintptr_t)shared + GIB - 1) & -GIB);
+	return true;
+}
+
+static void *walker(void *arg)
+{
+	static char line[THREADS][65536];
+	char *of = line[(long)arg];
+	unsigned char there;
+	FILE *f;
+
+	while (!stopped()) {
+		mincore(shared, PAGE, &there);
+		if (!sigsetjmp(refused, 0))
+			STORE(shared + (rounds & 1) * GIB + HUGE, 1);
+		f = fopen("/proc/self/numa_maps", "r");
+		if (!f)
+			continue;
+		setvbuf(f, NULL, _IONBF, 0);
+		while (fgets(of, sizeof(line[0]), f)) {
+			char *n = strstr(of, "memfd:shared") ? strstr(of, " N0=") : NULL;
+
+			if (n && atoi(n + 4) > 2)
+				fail();
+		}
+		fclose(f);
+	}
+	return NULL;
+}
+
+static void share_hugetlb(void)
+{
+	int i;
+
+	for (i = 0; i < 2; i++)
+		if (mmap(shared + i * GIB, GIB, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, shared_fd, 0) == MAP_FAILED)
+			ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+	for (i = 0; i < 2; i++)
+		madvise(shared + i * GIB, 2 * HUGE, MADV_POPULATE_WRITE);
+	if (rounds & 1)
+		madvise(shared, HUGE, MADV_DONTNEED);
+	else
+		fallocate(shared_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, HUGE);
+	munmap(shared + GIB, GIB);
+	/* A split within what may be shared: lockdep has to like the locks that it takes. */
+	if (!(rounds & 7))
+		munmap(shared + GIB / 2, HUGE);
+}
+
 /* [B1] [B4] A stack that grows downwards under those who write above and below */
 static void grow_stack(void)
 {
@@ -565,11 +636,12 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && !strcmp(argv[1], "-x"))
 		return 0;
+	setlinebuf(stdout);
 	ksft_print_header();
 	need_per_vma_lock();
 	only = argc > 1 ? argv[1] : NULL;
 	if (!only)
-		ksft_set_plan(20);
+		ksft_set_plan(21);
 	sigaction(SIGSEGV, &sa, NULL);
 	/* For huge pages of hugetlbfs that are not there */
 	sigaction(SIGBUS, &sa, NULL);
@@ -630,6 +702,13 @@ int main(int argc, char **argv)
 	area = map_area(span, false, PROT_NONE);
 	race("hugetlb [B18] [B27]", scribbler, remap_hugetlb);
 	munmap(area, span);
+	if (map_shared()) {
+		race("hugetlb, shared page tables [B18] [B27]", walker, share_hugetlb);
+		munmap(shared, 2 * GIB);
+		close(shared_fd);
+	} else {
+		ksft_test_result_skip("hugetlb, shared page tables: no memfd of huge pages\n");
+	}
 	set_number("/proc/sys/vm/nr_hugepages", 0);
 	span = 64 * PAGE;
 	area = sbrk(0);
