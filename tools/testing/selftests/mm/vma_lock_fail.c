@@ -2,9 +2,10 @@
 /*
  * Writers of VMAs whose allocations fail: the first, then the second, and so on
  * until the call needs no more of them (Documentation/fault-injection, fail-nth).
- * A call that fails has changed nothing, and after each of them faults find every
- * VMA attached and unlocked. A second thread faults meanwhile, so that writers
- * meet readers; the validator of CONFIG_PER_VMA_LOCK_DEBUG watches over both.
+ * A call that fails has changed nothing (but for those that unmap first), and after
+ * each of them faults find every VMA attached and unlocked. A second thread reads the
+ * same memory meanwhile, so that writers have readers to wait for; the validator of
+ * CONFIG_PER_VMA_LOCK_DEBUG watches over both.
  */
 #define _GNU_SOURCE
 #include <linux/mempolicy.h>
@@ -18,7 +19,7 @@
 #define DEBUGFS "/sys/kernel/debug"
 
 static char *area, *elsewhere;
-static int nth_fd, mem_fd, error;
+static int nth_fd, mem_fd, self_fd, error;
 
 /* Around what is called, nothing of the test's own may allocate. */
 static void fail_nth(int n)
@@ -231,17 +232,17 @@ static void look_at_layout(struct layout *l)
 		fclose(f);
 }
 
-/* A VMA that is shared with a thread: its writers wait, its readers see them. */
-static char *shared;
+/* Has the kernel read, for which memory that is gone is an error and no signal. */
 static int stop;
 
-static void *toucher(void *arg)
+static void *reader(void *arg)
 {
-	while (!LOAD(&stop)) {
-		madvise(shared, 4 * PAGE, MADV_DONTNEED);
-		STORE(shared, 1);
-		STORE(shared + 3 * PAGE, 1);
-	}
+	int fd = memfd_create("vma_lock_fail", 0), i;
+
+	while (!LOAD(&stop))
+		for (i = 0; i < PAGES; i++)
+			pwrite(fd, area + i * PAGE, 1, 0);
+	close(fd);
 	return NULL;
 }
 
@@ -262,12 +263,10 @@ static const char *look(const struct call *c, bool failed, const struct layout *
 	if (failed && !c->unmaps_first && memcmp(before, &after, sizeof(after)))
 		return "it has failed, and changed the layout";
 	for (i = 0; i < PAGES; i++) {
-		char is;
-		int fd = open("/proc/self/mem", O_RDONLY);
+		signed char is;
 
-		if (pread(fd, &is, 1, (uintptr_t)area + i * PAGE) != 1)
+		if (pread(self_fd, &is, 1, (uintptr_t)area + i * PAGE) != 1)
 			is = -1;
-		close(fd);
 		if (is != i + 1 && failed && !c->unmaps_first)
 			return "it has failed, and changed the contents";
 		if (is != i + 1 && is > 0)
@@ -279,9 +278,9 @@ static const char *look(const struct call *c, bool failed, const struct layout *
 	/* Every fault that can be had: a VMA left locked or detached shows. */
 	misfits = -not_fit();
 	for (i = 0; i < PAGES; i++) {
-		char vec;
+		unsigned char vec;
 
-		if (mincore(area + i * PAGE, PAGE, (unsigned char *)&vec))
+		if (mincore(area + i * PAGE, PAGE, &vec))
 			continue;
 		/* The kernel writes, so that PROT_READ is an error and no signal. */
 		madvise(area + i * PAGE, PAGE, MADV_DONTNEED);
@@ -351,9 +350,10 @@ static void test(const struct call *c, const char *what)
 
 int main(int argc, char **argv)
 {
-	size_t i, ncalls = sizeof(calls) / sizeof(*calls);
+	size_t i, ncalls = ARRAY_SIZE(calls);
 	pthread_t thread;
 
+	setlinebuf(stdout);
 	ksft_print_header();
 	need_per_vma_lock();
 	mount("none", DEBUGFS, "debugfs", 0, NULL);
@@ -364,12 +364,12 @@ int main(int argc, char **argv)
 	ksft_set_plan(2 * ncalls);
 
 	mem_fd = memfd_create("vma_lock_fail", 0);
-	if (mem_fd < 0 || ftruncate(mem_fd, SIZE))
-		ksft_exit_fail_msg("memfd_create: %s\n", strerror(errno));
-	shared = map_area(HUGE, false, PROT_READ | PROT_WRITE);
+	self_fd = open("/proc/self/mem", O_RDONLY);
+	if (self_fd < 0 || mem_fd < 0 || ftruncate(mem_fd, SIZE))
+		ksft_exit_fail_msg("/proc/self/mem, memfd: %s\n", strerror(errno));
 	area = map_area(HUGE, false, PROT_NONE);
 	elsewhere = map_area(HUGE, false, PROT_NONE);
-	thread = start(toucher, NULL);
+	thread = start(reader, NULL);
 
 	set_to(DEBUGFS "/failslab/verbose", "0");
 	set_to(DEBUGFS "/failslab/ignore-gfp-wait", "N");

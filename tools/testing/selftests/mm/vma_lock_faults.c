@@ -204,6 +204,7 @@ static void test_driver(void)
 
 int main(void)
 {
+	setlinebuf(stdout);
 	ksft_print_header();
 	need_per_vma_lock();
 	ksft_set_plan(15);
