@@ -23,14 +23,12 @@ END
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }
 [ $# -eq 0 ] || { usage >&2; exit 2; }
-rounds=${ROUNDS:-5}
-[[ $rounds =~ ^[0-9]+$ ]] && [ "$rounds" -ge 3 ] || die "ROUNDS=$rounds: a number, 3 or more"
+rounds_or 5 3
 
 need file file
 kernels=(base peer off on)
 out=$BUILD/bench
-mkdir -p "$out"
-make -s -C "$TOP/bench" OUTPUT="$out" all cases
+bench_programs all cases
 tasks="1 2 3 4 6 8" options="-i 300 -w 1 -s 2" more=(mixed latency)
 mapfile -t programs < <(cd "$out" && ls -- *_threads *_processes)
 if [ -n "${QUICK:-}" ]; then
@@ -87,11 +85,8 @@ echo "round,kernel,case,variant,tasks,value,vmas" > "$csv"
 runs=$((rounds * ${#kernels[@]})) run=0 start=$SECONDS
 for ((round = 1; round <= rounds; round++)); do
 	for k in "${kernels[@]}"; do
-		kernel=pervma boot="clocksource=tsc tsc=reliable"
-		case $k in
-		off) boot+=" per_vma_lock=off" ;;
-		base|peer) kernel=$k ;;
-		esac
+		with_switch "$k"
+		boot+=" clocksource=tsc tsc=reliable"
 		# TCG may run a stale breakpoint where a booting kernel patches itself:
 		# a guest that never came to its first number is started again.
 		for try in 1 2 3; do

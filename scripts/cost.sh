@@ -14,8 +14,7 @@ boots=5
 	echo "it does not count for the exit status."
 	exit 0
 }
-mkdir -p "$BUILD/bench"
-make -s -C "$TOP/bench" OUTPUT="$BUILD/bench"
+bench_programs
 kernels=(base pervma)
 if [ -n "${COST_PEER:-}" ] || [ -f "$BUILD/peer-x86_64/.id" ]; then
 	kernels+=(peer)
@@ -33,9 +32,9 @@ for ((boot = 1; boot <= boots; boot++)); do
 done
 awk '
 	# The first touch of a VMA takes mmap_lock on top of the VMA lock. 0.3%
-	# is what counts differ by between two boots of one kernel: where the
-	# VMA lies in its node of the tree is a step (7 instructions) more or less
-	# to find it. The least of them has the fewest such steps.
+	# is what counts differ by between two boots of one kernel: mostly by 7
+	# instructions, and not at all with norandmaps, which would fix one layout
+	# of the address space. The least of the boots has none of these.
 	function bound(what)
 	{
 		if (what ~ /^(mmap|mprotect|brk|fork, )/) return 1.023

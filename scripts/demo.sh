@@ -16,14 +16,12 @@ EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }
 [ $# -eq 0 ] || { usage >&2; exit 2; }
-rounds=${ROUNDS:-7}
-[[ $rounds =~ ^[0-9]+$ ]] && [ "$rounds" -ge 5 ] || die "ROUNDS=$rounds: a number, 5 or more"
+rounds_or 7 5
 
 "$TOP/scripts/deps.sh"
 "$TOP/scripts/tree.sh"
 "$TOP/scripts/kernel.sh" pervma
-mkdir -p "$BUILD/bench"
-make -s -C "$TOP/bench" OUTPUT="$BUILD/bench"
+bench_programs
 
 say "running the loads: $rounds rounds of 4 loads, off and on"
 raw=$BUILD/bench/demo.txt

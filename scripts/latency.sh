@@ -17,12 +17,10 @@ EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }
 [ $# -eq 0 ] || { usage >&2; exit 2; }
-rounds=${ROUNDS:-3}
-[[ $rounds =~ ^[1-9][0-9]*$ ]] || die "ROUNDS=$rounds: not a number"
+rounds_or 3 1
 
 "$TOP/scripts/tree.sh"
-mkdir -p "$BUILD/bench"
-make -s -C "$TOP/bench" OUTPUT="$BUILD/bench"
+bench_programs
 raw=$BUILD/bench/latency.txt
 rm -f "$raw"
 for ((round = 1; round <= rounds; round++)); do

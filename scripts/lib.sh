@@ -97,10 +97,13 @@ build_kernel()
 {
 	local name=$1 of=$2 log=$3 start=$SECONDS pid
 	shift 3
-	"$@" >> "$log" 2>&1 &
+	# In a process group of its own: a make that lived on would write beside the next.
+	set -m
+	"$@" >> "$log" 2>&1 < /dev/null &
 	pid=$!
+	set +m
 	# shellcheck disable=SC2064
-	trap "kill $pid 2>/dev/null || true" EXIT
+	trap "kill -- -$pid 2>/dev/null || true" EXIT
 	while kill -0 $pid 2>/dev/null; do
 		for _ in $(seq 60); do
 			kill -0 $pid 2>/dev/null || break 2
@@ -118,6 +121,44 @@ build_kernel()
 
 # objects LOG: that the build has made so far
 objects() { grep -cE '^  (CC|AS|AR|LD) ' "$1" || true; }
+
+# bench_programs [TARGET]...: what runs in the guest, into build/bench
+bench_programs()
+{
+	mkdir -p "$BUILD/bench"
+	make -s -C "$TOP/bench" OUTPUT="$BUILD/bench" "$@"
+}
+
+# rounds_or DEFAULT LEAST: $rounds, which ROUNDS= may set
+rounds_or()
+{
+	rounds=${ROUNDS:-$1}
+	[[ $rounds =~ ^[0-9]+$ ]] && [ "$rounds" -ge "$2" ] || die "ROUNDS=$rounds: a number, $2 or more"
+}
+
+# with_switch base|peer|off|on: $kernel, and the $boot parameters that it wants
+# shellcheck disable=SC2034
+with_switch()
+{
+	kernel=$1 boot=
+	case $1 in
+	off) kernel=pervma boot=per_vma_lock=off ;;
+	on) kernel=pervma ;;
+	esac
+}
+
+# kernel_option ARG...: -k KERNEL into $kernel, and -h; OPTIND is behind them
+kernel_option()
+{
+	local opt
+	while getopts k:h opt; do
+		case $opt in
+		k) kernel=$OPTARG ;;
+		h) usage; exit 0 ;;
+		*) usage >&2; exit 2 ;;
+		esac
+	done
+}
 
 # run_selftest KERNEL ARCH PROGRAM LIMIT [NAME=VALUE...]: on two nodes, for NUMA hints
 run_selftest()

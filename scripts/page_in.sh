@@ -20,13 +20,11 @@ EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }
 [ $# -eq 0 ] || { usage >&2; exit 2; }
-rounds=${ROUNDS:-3}
-[[ $rounds =~ ^[1-9][0-9]*$ ]] || die "ROUNDS=$rounds: not a number"
+rounds_or 3 1
 need mkfs.ext4 e2fsprogs
 
 "$TOP/scripts/tree.sh"
-mkdir -p "$BUILD/bench"
-make -s -C "$TOP/bench" OUTPUT="$BUILD/bench"
+bench_programs
 disk=$BUILD/bench/disk.img raw=$BUILD/bench/page_in.txt
 rm -f "$disk"
 truncate -s 256M "$disk"

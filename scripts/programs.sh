@@ -17,13 +17,7 @@ END
 }
 
 kernel=pervma
-while getopts k:h opt; do
-	case $opt in
-	k) kernel=$OPTARG ;;
-	h) usage; exit 0 ;;
-	*) usage >&2; exit 2 ;;
-	esac
-done
+kernel_option "$@"
 shift $((OPTIND - 1))
 [ $# -le 1 ] || { usage >&2; exit 2; }
 secs=${1:-5}
@@ -41,7 +35,7 @@ CGO_ENABLED=0 GO111MODULE=off GOCACHE=$out/go go build -o "$out/guest/opt/heap" 
 	"$TOP/tools/testing/vma_lock/heap.go" || die "heap.go does not build"
 for p in stress-ng xz; do
 	cp "$(readlink -f "$(command -v $p)")" "$out/guest/opt/$p"
-	ldd "$out/guest/opt/$p" | grep -oE '/[^ ]+' | grep -v '^/opt' | while read -r lib; do
+	ldd "$out/guest/opt/$p" | grep -oE '/[^ ]+' | while read -r lib; do
 		install -D "$(readlink -f "$lib")" "$out/guest$lib"
 	done
 done

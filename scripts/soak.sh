@@ -8,11 +8,11 @@ usage()
 	cat <<EOF
 usage: scripts/soak.sh [-h] [HOURS [ARCH...]]     (make soak [HOURS=1] [ARCH=arm64])
 
-For HOURS (1; 0.1 is a number, too), in turn on each ARCH (x86_64 and arm64), in the
-debug kernel with lockdep, KASAN, DEBUG_VM, injected delays and allocations that fail,
-and on x86_64 in one with KCSAN: each of the kselftests, a race for half a minute an
-HOUR (a minute at most), and vma_lock_torture for five times that. Prints a line for each
-run and a table; build/soak/ has the logs. Exit status 1 if a run failed.
+For HOURS (1; 0.1 is a number, too), and until each has run once, in turn on each ARCH
+(x86_64 and arm64), in the debug kernel with lockdep, KASAN, DEBUG_VM, injected delays and
+allocations that fail, and on x86_64 in one with KCSAN: each of the kselftests, a race for
+20 seconds an HOUR (a minute at most), and vma_lock_torture for five times that. Prints a
+line for each run and a table; build/soak/ has the logs. Exit status 1 if a run failed.
 EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }
@@ -37,14 +37,14 @@ out=$BUILD/soak
 rm -rf "$out"
 mkdir -p "$out"
 
-race=$(awk -v h="$hours" 'BEGIN { s = int(h * 30); print (s > 60 ? 60 : s < 1 ? 1 : s) }')
+race=$(awk -v h="$hours" 'BEGIN { s = int(h * 20); print (s > 60 ? 60 : s < 1 ? 1 : s) }')
 declare -A runs seconds failures
 end=$((SECONDS + $(awk -v h="$hours" 'BEGIN { print int(h * 3600) }'))) round=0 failed=0
-while [ $SECONDS -lt $end ]; do
+while :; do
 	round=$((round + 1))
 	for prog in "${progs[@]}"; do
 		for guest in "${guests[@]}"; do
-			[ $SECONDS -lt $end ] || break 3
+			[ $SECONDS -lt $end ] || [ $round -eq 1 ] || break 3
 			# What these two need is configured for debug alone.
 			case $guest:$prog in kcsan*:fail|kcsan*:trace) continue ;; esac
 			secs=$race status=0 began=$SECONDS name=$guest-$prog
@@ -66,12 +66,16 @@ while [ $SECONDS -lt $end ]; do
 	done
 done
 
-printf '\n| %-28s | %5s | %7s | %7s |\n|---|---|---|---|\n' "kernel, test" runs failed seconds
-for guest in "${guests[@]}"; do
-	for prog in "${progs[@]}"; do
-		name=$guest-$prog
-		[ -z "${runs[$name]:-}" ] || printf '| %-28s | %5d | %7d | %7d |\n' "$guest, vma_lock_$prog" \
-			"${runs[$name]}" "${failures[$name]:-0}" "${seconds[$name]}"
+echo
+{
+	printf '| %-30s | %5s | %7s | %7s |\n|---|---|---|---|\n' "kernel, test" runs failed seconds
+	for guest in "${guests[@]}"; do
+		for prog in "${progs[@]}"; do
+			name=$guest-$prog
+			[ -z "${runs[$name]:-}" ] || printf '| %-30s | %5d | %7d | %7d |\n' \
+				"$guest, vma_lock_$prog" \
+				"${runs[$name]}" "${failures[$name]:-0}" "${seconds[$name]}"
+		done
 	done
-done | tee "$out/summary.md"
+} | tee "$out/summary.md"
 [ $failed -eq 0 ]

@@ -16,13 +16,7 @@ EOF
 }
 
 kernel=debug
-while getopts k:h opt; do
-	case $opt in
-	k) kernel=$OPTARG ;;
-	h) usage; exit 0 ;;
-	*) usage >&2; exit 2 ;;
-	esac
-done
+kernel_option "$@"
 shift $((OPTIND - 1))
 [ $# -le 2 ] || { usage >&2; exit 2; }
 secs=${1:-1200} arch=${2:-x86_64}

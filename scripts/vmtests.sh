@@ -17,13 +17,7 @@ END
 }
 
 kernel=pervma
-while getopts k:h opt; do
-	case $opt in
-	k) kernel=$OPTARG ;;
-	h) usage; exit 0 ;;
-	*) usage >&2; exit 2 ;;
-	esac
-done
+kernel_option "$@"
 shift $((OPTIND - 1))
 [ $# -le 1 ] || { usage >&2; exit 2; }
 arch=${1:-x86_64}
