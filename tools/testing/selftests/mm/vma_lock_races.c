@@ -541,28 +541,43 @@ static bool map_shared(void)
 	return true;
 }
 
+/*
+ * All that numa_maps says, into @text. No stdio, which would malloc(): a thread's first
+ * call maps an arena, which would fit into the hole that share_hugetlb() makes.
+ */
+static bool read_numa_maps(char *text, size_t size)
+{
+	int fd = open("/proc/self/numa_maps", O_RDONLY);
+	size_t len = 0;
+	ssize_t n = 0;
+
+	if (fd < 0)
+		return false;
+	while (len < size - 1 && (n = read(fd, text + len, size - 1 - len)) > 0)
+		len += n;
+	close(fd);
+	text[len] = '\0';
+	return !n;
+}
+
 static void *walker(void *arg)
 {
-	static char line[THREADS][65536];
-	char *of = line[(long)arg];
+	static char text[THREADS][65536];
+	char *at, *end, *n, *mine = text[(long)arg];
 	unsigned char there;
-	FILE *f;
 
 	while (!stopped()) {
 		mincore(shared, PAGE, &there);
 		if (!sigsetjmp(refused, 0))
 			STORE(shared + (rounds & 1) * GIB + HUGE, 1);
-		f = fopen("/proc/self/numa_maps", "r");
-		if (!f)
+		if (!read_numa_maps(mine, sizeof(text[0])))
 			continue;
-		setvbuf(f, NULL, _IONBF, 0);
-		while (fgets(of, sizeof(line[0]), f)) {
-			char *n = strstr(of, "memfd:shared") ? strstr(of, " N0=") : NULL;
-
-			if (n && atoi(n + 4) > 2)
+		for (at = mine; (at = strstr(at, "memfd:shared")); at = end) {
+			end = at + strcspn(at, "\n");
+			n = strstr(at, " N0=");
+			if (n && n < end && atoi(n + 4) > 2)
 				fail();
 		}
-		fclose(f);
 	}
 	return NULL;
 }
