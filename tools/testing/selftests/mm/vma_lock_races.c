@@ -48,12 +48,18 @@ static void fail(void)
 	STORE(&bad, 1);
 }
 
-/* A thread whose access is refused gives up this access, no more. */
+/*
+ * A thread whose access is refused gives up this access, no more. Anywhere else, as in
+ * libc, it dies of it.
+ */
 static __thread sigjmp_buf refused;
+static __thread bool may_be_refused;
 
 static void on_segv(int sig)
 {
-	siglongjmp(refused, 1);
+	if (may_be_refused)
+		siglongjmp(refused, 1);
+	signal(sig, SIG_DFL);
 }
 
 static unsigned int next(unsigned int *seed)
@@ -73,6 +79,7 @@ static void *scribbler(void *arg)
 {
 	unsigned int seed = (long)arg + 1;
 
+	may_be_refused = true;
 	while (!stopped()) {
 		size_t at = (next(&seed) >> 8) % (span / 64) * 64;
 		long before = __atomic_load_n(&frozen, __ATOMIC_SEQ_CST);
@@ -307,6 +314,7 @@ static void *mover(void *arg)
 	size_t at = (long)arg * HUGE;
 	uint64_t value = 0, got;
 
+	may_be_refused = true;
 	while (!stopped()) {
 		madvise(LOAD(&where) + at, HUGE, MADV_DONTNEED);
 		value++;
@@ -349,6 +357,7 @@ static void *dropper(void *arg)
 	unsigned int seed = (long)arg + 1;
 	uint64_t value = 0, got;
 
+	may_be_refused = true;
 	while (!stopped()) {
 		size_t page = (next(&seed) >> 8) % 32 * THREADS + (long)arg;
 		char *p = area + page * PAGE;
@@ -568,8 +577,10 @@ static void *walker(void *arg)
 
 	while (!stopped()) {
 		mincore(shared, PAGE, &there);
+		may_be_refused = true;
 		if (!sigsetjmp(refused, 0))
 			STORE(shared + (rounds & 1) * GIB + HUGE, 1);
+		may_be_refused = false;
 		if (!read_numa_maps(mine, sizeof(text[0])))
 			continue;
 		for (at = mine; (at = strstr(at, "memfd:shared")); at = end) {
