@@ -88,29 +88,33 @@ def lines(values, variant, path, names, caption):
 
 
 def mixed(values, path, names, caption):
-    """Both sides of a load: faults across, maps up; a small mark a round."""
+    """Both sides of a load: faults across, maps up; a faint mark a round, a number that of tasks"""
     cases = [c for c in ("mixed", "mixed-1") if (c, "faults") in values]
     if not cases:
         return False
-    fig, axes = figure(len(cases), 2, 3.3, 2.9)
+    fig, axes = figure(len(cases), 2, 3.9, 3.4)
     for ax, case in zip(axes, cases):
-        tasks = max(values[case, "faults"])
         for k in KERNELS:
-            faults = [v / 1000 for v in values[case, "faults"][tasks][k]]
-            maps = values[case, "maps"][tasks][k]
-            ax.scatter(faults, maps, s=16, color=STYLE[k][0], marker=STYLE[k][1], alpha=0.6, lw=0)
-            ax.scatter(median(faults), median(maps), s=60, color=STYLE[k][0],
-                       marker=STYLE[k][1], ec="black", lw=0.6, zorder=3)
+            x, y = [], []
+            for tasks in sorted(values[case, "faults"]):
+                faults = [v / 1000 for v in values[case, "faults"][tasks][k]]
+                maps = values[case, "maps"][tasks][k]
+                ax.scatter(faults, maps, s=10, color=STYLE[k][0], marker=STYLE[k][1], alpha=0.3, lw=0)
+                x.append(median(faults))
+                y.append(median(maps))
+                ax.annotate(str(tasks), (x[-1], y[-1]), xytext=(4, 4), textcoords="offset points",
+                            fontsize=7, color=STYLE[k][0])
+            ax.plot(x, y, color=STYLE[k][0], marker=STYLE[k][1], ls=STYLE[k][2], ms=5, lw=1.2)
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter("")
         ax.set_xlim(left=0)
-        ax.set_title(f"{tasks - 1} fault, {'one VMA' if case[-1] == '1' else 'a VMA each'}; 1 maps",
+        ax.set_title(f"all but one fault, {'one VMA' if case[-1] == '1' else 'a VMA each'}; one maps",
                      fontsize=10)
         ax.set_xlabel("thousand faults a second")
         ax.set_ylabel("maps a second (log)")
-    finish(fig, axes[0], path, names, f"{caption}; large: medians")
+    finish(fig, axes[0], path, names, f"{caption}; large: medians, with the number of tasks")
     return True
 
 
@@ -186,40 +190,38 @@ def both(values):
                    "|---" * 8 + "|"] + md
 
 
+def over(a, b):
+    return median(a) / median(b) if a and b and median(a) and median(b) else 0
+
+
 def answer(values, latency):
-    """The result; medians at the highest number of tasks."""
-    text = []
+    """The result: ratios of medians by number of tasks, in the mean of the cases"""
     threads = [by for key, by in values.items() if key[1] == "threads" and not key[0].startswith(OURS)]
-    most = max(max(by) for by in values.values())
+    numbers = sorted({t for by in values.values() for t in by})
+    rows, text = [], []
     for k, what in (("base", "6.1"), ("peer", "6.12")):
-        ratios, above, below, all_ = [], 0, 0, 0
-        for by in threads:
-            if median(by[max(by)][k]) and median(by[max(by)]["on"]):
-                ratios.append(median(by[max(by)]["on"]) / median(by[max(by)][k]))
-            all_ += len(by)
-            above += sum(verdict(v, k) == "more" for v in by.values())
-            below += sum(verdict(v, k) == "less" for v in by.values())
-        if ratios:
-            text.append(f"At {most} threads 6.1 with the series does {mean(ratios):.2f} times what {what} does "
-                        f"({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} cases); of {all_} "
-                        f"measurements {above} lie above every round of {what}'s, {below} below, and "
-                        "the rest overlap.")
-    text.append("\n\n")
+        cells = []
+        for t in numbers:
+            ratios = [r for r in (over(by[t]["on"], by[t][k]) for by in threads if t in by) if r]
+            cells.append(f"{mean(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})" if ratios else "")
+        rows.append((f"threads, mean (range) of {len(threads)} cases: times {what}", cells))
+        say = [verdict(v, k) for by in threads for v in by.values()]
+        if say:
+            text.append(f"Of {len(say)} measurements with threads {say.count('more')} lie above every round "
+                        f"of {what}'s, {say.count('less')} below, and the rest overlap.")
     for case, what in (("mixed", "a VMA each"), ("mixed-1", "one VMA")):
-        if (case, "faults") not in values:
-            continue
-        tasks = max(values[case, "faults"])
-        f = {k: median(values[case, "faults"][tasks][k]) for k in KERNELS}
-        m = {k: median(values[case, "maps"][tasks][k]) for k in KERNELS}
-        text.append(f"Where {tasks - 1} threads fault in {what} and one maps, there are "
-                    f"{f['on'] / f['base']:.2f} times the faults and {m['on'] / max(m['base'], 1):.1f} times "
-                    f"the maps of 6.1 ({f['peer'] / f['base']:.2f} and "
-                    f"{m['peer'] / max(m['base'], 1):.1f} for 6.12).")
+        faults, maps = values.get((case, "faults"), {}), values.get((case, "maps"), {})
+        for k, who in (("on", "the series"), ("peer", "6.12")) if faults else ():
+            cells = [f"{over(faults[t][k], faults[t]['base']):.2f}; {over(maps[t][k], maps[t]['base']):.1f}"
+                     if t in faults else "" for t in numbers]
+            rows.append((f"all but one fault, {what}, one maps: {who}'s faults; maps, times 6.1's", cells))
     if latency:
         q = {k: quantile(latency[k], 0.99) for k in KERNELS}
         text.append(f"Beside readers of its maps, 99% of mmap() and munmap() take at most "
                     f"{q['on']:.0f} us, {q['base']:.0f} on 6.1 and {q['peer']:.0f} on 6.12.")
-    return " ".join(text).replace(" \n\n ", "\n\n").strip()
+    return "\n".join(["6.1 with the series, beside 6.1 and 6.12, by the number of tasks at once:", "",
+                      "| | " + " | ".join(map(str, numbers)) + " |", "|---" * (len(numbers) + 1) + "|"] +
+                     [f"| {name} | {' | '.join(cells)} |" for name, cells in rows] + ["", " ".join(text)])
 
 
 def main():

@@ -29,7 +29,7 @@ need file file
 kernels=(base peer off on)
 out=$BUILD/bench
 bench_programs all cases
-tasks="1 2 3 4 6 8" options="-i 300 -w 1 -s 2" more=(mixed latency)
+tasks="1 2 4 6 8" options="-i 300 -w 1 -s 2" more=(mixed latency)
 mapfile -t programs < <(cd "$out" && ls -- *_threads *_processes)
 if [ -n "${QUICK:-}" ]; then
 	tasks="1 2 4"
