@@ -190,7 +190,7 @@ def both(values):
                    "|---" * 8 + "|"] + md
 
 
-def over(a, b):
+def ratio(a, b):
     return median(a) / median(b) if a and b and median(a) and median(b) else 0
 
 
@@ -202,9 +202,10 @@ def answer(values, latency):
     for k, what in (("base", "6.1"), ("peer", "6.12")):
         cells = []
         for t in numbers:
-            ratios = [r for r in (over(by[t]["on"], by[t][k]) for by in threads if t in by) if r]
+            ratios = [r for r in (ratio(by[t]["on"], by[t][k]) for by in threads if t in by) if r]
             cells.append(f"{mean(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})" if ratios else "")
-        rows.append((f"threads, mean (range) of {len(threads)} cases: times {what}", cells))
+        if threads:
+            rows.append((f"threads, mean (range) of {len(threads)} cases: times {what}", cells))
         say = [verdict(v, k) for by in threads for v in by.values()]
         if say:
             text.append(f"Of {len(say)} measurements with threads {say.count('more')} lie above every round "
@@ -212,7 +213,7 @@ def answer(values, latency):
     for case, what in (("mixed", "a VMA each"), ("mixed-1", "one VMA")):
         faults, maps = values.get((case, "faults"), {}), values.get((case, "maps"), {})
         for k, who in (("on", "the series"), ("peer", "6.12")) if faults else ():
-            cells = [f"{over(faults[t][k], faults[t]['base']):.2f}; {over(maps[t][k], maps[t]['base']):.1f}"
+            cells = [f"{ratio(faults[t][k], faults[t]['base']):.2f}; {ratio(maps[t][k], maps[t]['base']):.1f}"
                      if t in faults else "" for t in numbers]
             rows.append((f"all but one fault, {what}, one maps: {who}'s faults; maps, times 6.1's", cells))
     if latency:
@@ -252,8 +253,7 @@ def main():
            " | on/6.1 | on/6.12 | off/6.1 |", "|---" * 11 + "|"]
     for key in values:
         for tasks, by in sorted(values[key].items()):
-            mid = {k: median(by[k]) for k in KERNELS}
-            over = [f"{mid[a] / mid[b]:.2f}" if mid[b] else ""
+            over = [f"{ratio(by[a], by[b]):.2f}"
                     for a, b in (("on", "base"), ("on", "peer"), ("off", "base"))]
             md.append(f"| {key[0]} | {key[1]} | {tasks} | {most_areas(vmas[key, tasks])} | " +
                       " | ".join(spread(by[k]) for k in KERNELS) + " | " + " | ".join(over) + " |")

@@ -82,7 +82,8 @@ tap()
 	plan=$(sed -n 's/^1\.\.\([0-9]*\).*/\1/p' "$file" | head -1)
 	if [ "${plan:-x}" != "$(grep -cE '^(not )?ok ' "$file")" ]; then
 		fail "$name" "ended before its plan, status $status: $conclusion"
-		[ -z "${4:-}" ] || tail -n 120 "$BUILD/results/$4/console.log" | sed 's/^/     | /'
+		[ ! -f "$BUILD/results/${4:-}/console.log" ] ||
+			tail -n 120 "$BUILD/results/$4/console.log" | sed 's/^/     | /'
 	elif [ "$status" -eq 125 ]; then
 		fail "$name" "$conclusion"
 	fi

@@ -2,9 +2,9 @@
 /*
  * Faults of many threads against whatever changes their address space, with
  * promises that the contents of memory can break. No test waits for a time to
- * pass; each runs its race for race_seconds() and then counts. Which change of the
- * kernel each of them tells, and within 45 seconds, is in the list of mutants of the
- * series.
+ * pass; each runs its race for race_seconds() and then counts. Which changes of the
+ * kernel they tell, and within 45 seconds, is in the list of mutants of the series; what
+ * hugetlb's take a kernel with lockdep or KASAN for is in the messages of its patches.
  *
  * Numbers in brackets are rows of Documentation/mm/per-vma-locks.rst, "What
  * has gone wrong before", which also says where the other rows are tested, or
