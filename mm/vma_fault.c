@@ -101,8 +101,15 @@ struct vm_area_struct *__lock_fault_vma(struct mm_struct *mm,
 {
 	struct vm_area_struct *vma;
 
-	/* Without the chance to reschedule that might_sleep() may be. */
-	__might_sleep(__FILE__, __LINE__);
+	/*
+	 * User mode reschedules as it returns from the fault. Kernel mode may
+	 * not: a fault that the access repeats until another task has run needs
+	 * the chance to reschedule that taking mmap_lock used to give it.
+	 */
+	if (flags & FAULT_FLAG_USER)
+		__might_sleep(__FILE__, __LINE__);
+	else
+		might_sleep();
 	if (unlikely(!vma_lock_is_on() ||
 		     (flags & FAULT_FLAG_MMAP_LOCK)))
 		return NULL;
@@ -111,8 +118,11 @@ struct vm_area_struct *__lock_fault_vma(struct mm_struct *mm,
 		goto abort;
 	}
 
-	vma = lock_vma_under_rcu(mm, address);
-	if (unlikely(!vma) || likely(vma_fault_eligible(vma)))
+	vma = lock_own_vma_under_rcu(mm, address);
+	if (unlikely(!vma))
+		return NULL;
+	vma_lock_oops(address);
+	if (likely(vma_fault_eligible(vma)))
 		return vma;
 	vma_end_read(vma);
 	vma_lock_fallback(mm, address, VMA_LOCK_FALLBACK_NOT_OPTED_IN);
@@ -187,6 +197,30 @@ vm_fault_t fault_need_mmap_lock(struct vm_area_struct *vma, unsigned int flags)
 	if (!(flags & FAULT_FLAG_VMA_LOCK))
 		return 0;
 	vma_lock_fallback(vma->vm_mm, vma->vm_start, VMA_LOCK_FALLBACK_DEVICE);
+	return fault_start_over(vma);
+}
+
+/**
+ * fault_wait_for_writer - wait for a holder of mmap_lock to change the VMA
+ * @vma: the VMA of the fault
+ * @flags: the fault's flags
+ *
+ * For a fault that cannot make progress before a task that holds mmap_lock for
+ * write, or is about to take it, gets to this VMA. Under the VMA lock such a
+ * fault would repeat without waiting for anything, and the writer may need this
+ * CPU. Under mmap_lock the next attempt waits for the writer.
+ *
+ * Context: May be called with any lock that the caller of the handler allows.
+ * Return: 0 if mmap_lock is held already. Else the lock is released, and this
+ * is what the handler returns.
+ */
+vm_fault_t fault_wait_for_writer(struct vm_area_struct *vma,
+				 unsigned int flags)
+{
+	if (!(flags & FAULT_FLAG_VMA_LOCK))
+		return 0;
+	vma_lock_fallback(vma->vm_mm, vma->vm_start,
+			  VMA_LOCK_FALLBACK_WRITE_LOCKED);
 	return fault_start_over(vma);
 }
 

@@ -48,10 +48,16 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/vma_lock.h>
 
-struct lock_class_key vma_lock_key;
-const char vma_lock_name[] = "vma_lock";
-
+/*
+ * Exports: what inline functions of headers call that modules use, and nothing
+ * else. A module is as free to call mmap_write_lock() as it was before.
+ */
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
+struct lock_class_key vma_lock_key;
+EXPORT_SYMBOL(vma_lock_key);	/* vma_init() */
+const char vma_lock_name[] = "vma_lock";
+EXPORT_SYMBOL(vma_lock_name);
+
 /* Waiting for readers: tell lockdep, whoever they are, before sleeping. */
 static struct lockdep_map vma_lock_map = {
 	.name = vma_lock_name,
@@ -130,7 +136,11 @@ static bool vma_return_slot(struct vm_area_struct *vma, unsigned long *slot)
 		return true;
 	if (was != ((unsigned long)vma | VMA_SLOT_COUNTED))
 		return false;
-	/* Marked: nobody but us changes it. */
+	/*
+	 * Marked: nobody but us changes it. Should we die in the wakeup, the
+	 * slot is another task's already: see vma_lock_exit().
+	 */
+	current->vma_slot = NULL;
 	WRITE_ONCE(*slot, 0);
 	vma_unpublish(vma);
 	return true;
@@ -140,11 +150,17 @@ static bool vma_return_slot(struct vm_area_struct *vma, unsigned long *slot)
  * Readers come from different CPUs all the time: for each the line of the VMA
  * moves. Only a reader that is counted in refs makes a VMA hot: the writer that
  * has not seen it yet waits for it.
+ *
+ * Only threads of the mm count. A reader of another's mm (of /proc/PID/maps,
+ * say) comes from any CPU, but now and then: it must not make the writers of a
+ * process with one thread look into the slots of all CPUs.
  */
 static noinline void vma_heat(struct vm_area_struct *vma, u64 seq, u8 cpu)
 {
 	u16 chill = READ_ONCE(vma->vma_lock.chill);
 
+	if (current->mm != vma->vm_mm)
+		return;
 	WRITE_ONCE(vma->vma_lock.cpu, cpu);
 	if (chill && !vma_lock_heat_now()) {
 		WRITE_ONCE(vma->vma_lock.chill, chill - 1);
@@ -155,8 +171,7 @@ static noinline void vma_heat(struct vm_area_struct *vma, u64 seq, u8 cpu)
 	 * be about to say so; but for a writer that gave up: the next one is told
 	 * by vma_has_readers().
 	 */
-	if (!READ_ONCE(vma->vma_lock.hot) &&
-	    atomic_read(&vma->vm_mm->mm_users) > 1 &&
+	if (!READ_ONCE(vma->vma_lock.hot) && !thread_group_empty(current) &&
 	    !cmpxchg_relaxed(&vma->vma_lock.hot, 0, seq))
 		trace_vma_lock_hot(vma);
 }
@@ -391,7 +406,6 @@ int __vma_start_write(struct vm_area_struct *vma, bool killable)
 		return 0;
 	return vma_drain_or_undo(vma, killable, old);
 }
-EXPORT_SYMBOL_GPL(__vma_start_write);
 
 /**
  * vma_try_start_write - exclude the readers of a VMA if that needs no wait
@@ -410,7 +424,6 @@ bool vma_try_start_write(struct vm_area_struct *vma)
 	WRITE_ONCE(vma->vma_lock.vm_lock_seq, old);
 	return false;
 }
-EXPORT_SYMBOL_GPL(vma_try_start_write);
 
 /**
  * vma_start_write_mmap_file - before a file's ->mmap() is called
@@ -508,9 +521,9 @@ bool vma_lock_free_now(const struct vm_area_struct *vma)
 	if (vma_lock_refs(vma) & VMA_LOCK_NEW)
 		return true;
 	/*
-	 * The VMA is out of the tree before mm_users is read: who takes a
-	 * reference later, with a full barrier before its lookup, does not find
-	 * it.
+	 * The VMA is out of the tree before mm_users is read. A reader that
+	 * takes its reference later has a full barrier before its lookup, in
+	 * lock_vma_under_rcu() and vma_lock_next(), and does not find the VMA.
 	 */
 	smp_mb();
 	if (mm_has_no_others(vma->vm_mm))
@@ -613,7 +626,6 @@ bool vma_start_read(struct vm_area_struct *vma)
 	vma_lock_acquired(vma);
 	return true;
 }
-EXPORT_SYMBOL_GPL(vma_start_read);
 
 /**
  * vma_end_read - let go of a VMA that vma_start_read() locked
@@ -637,7 +649,53 @@ void vma_end_read(struct vm_area_struct *vma)
 	else
 		vma_unpublish(vma);
 }
-EXPORT_SYMBOL_GPL(vma_end_read);
+
+/**
+ * vma_lock_fork - a new task holds no VMA lock
+ * @tsk: the task, a copy of the current one
+ *
+ * Context: Any.
+ */
+void vma_lock_fork(struct task_struct *tsk)
+{
+	tsk->vma_slot = NULL;
+}
+
+/**
+ * vma_lock_exit - give up the VMA lock of a task that dies with it
+ * @tsk: the current task, which will not touch the VMA any more
+ *
+ * After an oops in a fault, that is. A slot is not part of the VMA, so it would
+ * outlive it: exit_mmap() frees VMAs without looking for readers, and a writer of
+ * whatever VMA has the address next would wait for a task that is dead.
+ *
+ * The VMA has not been freed: writers wait for the slot while mm_users counts
+ * its owner. A thread of the mm has its reference until exit_mm(), and a reader
+ * of another process' mm has died with the one that it took. Lockdep is off since
+ * the oops.
+ *
+ * A VMA that is held by count stays held, for nothing says by whom: its writers
+ * wait until the mm is torn down, as they do for a task that has died with
+ * mmap_lock. The count goes with the VMA.
+ *
+ * Context: Process context. Does not sleep.
+ */
+void vma_lock_exit(struct task_struct *tsk)
+{
+	unsigned long *slot = tsk->vma_slot;
+	struct vm_area_struct *vma;
+
+	if (likely(!slot))
+		return;
+	/* Not WARN(): the oops has been reported, and need not be a panic. */
+	pr_warn("vma_lock: %s/%d dies with a VMA locked\n", tsk->comm,
+		task_pid_nr(tsk));
+	/* First: if this oopses, it is not tried again. */
+	tsk->vma_slot = NULL;
+	/* Nobody else changes the slot, but to mark it. */
+	vma = (struct vm_area_struct *)(READ_ONCE(*slot) & ~VMA_SLOT_COUNTED);
+	vma_return_slot(vma, slot);
+}
 
 /**
  * vma_lock_fallback - somebody takes mmap_lock, as without VMA locks
@@ -655,19 +713,18 @@ void vma_lock_fallback(struct mm_struct *mm, unsigned long address,
 }
 
 /**
- * lock_vma_under_rcu - find the VMA that holds an address, and lock it
- * @mm: the mm; the caller holds a reference of its own to mm_users
+ * lock_own_vma_under_rcu - lock_vma_under_rcu() in the mm of the current task
+ * @mm: current->mm
  * @address: the address
  *
- * NULL says nothing about the address: there may be no VMA, or one with a
- * writer. The caller takes mmap_lock to learn more. What the caller needs of
- * the VMA besides its range it checks itself, now that it holds still.
+ * For page faults. The reference to mm_users is the task's own, which it got
+ * before it ran: no barrier is needed here.
  *
  * Context: Process context. Does not sleep.
  * Return: the VMA, locked for reading, or NULL.
  */
-struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
-					  unsigned long address)
+struct vm_area_struct *lock_own_vma_under_rcu(struct mm_struct *mm,
+					      unsigned long address)
 {
 	MA_STATE(mas, &mm->mm_mt, address, address);
 	struct vm_area_struct *vma;
@@ -714,4 +771,24 @@ abort:
 	count_vm_vma_lock_event(VMA_LOCK_ABORT);
 	return NULL;
 }
-EXPORT_SYMBOL_GPL(lock_vma_under_rcu);
+
+/**
+ * lock_vma_under_rcu - find the VMA that holds an address, and lock it
+ * @mm: the mm; the caller holds a reference of its own to mm_users
+ * @address: the address
+ *
+ * NULL says nothing about the address: there may be no VMA, or one with a
+ * writer. The caller takes mmap_lock to learn more. What the caller needs of
+ * the VMA besides its range it checks itself, now that it holds still.
+ *
+ * Context: Process context. Does not sleep.
+ * Return: the VMA, locked for reading, or NULL.
+ */
+struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
+					  unsigned long address)
+{
+	/* Taking a reference to another mm orders nothing: get_task_mm(). */
+	if (mm != current->mm)
+		smp_mb(); /* the reference first; with vma_lock_free_now() */
+	return lock_own_vma_under_rcu(mm, address);
+}

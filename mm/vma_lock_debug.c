@@ -5,11 +5,17 @@
  * released; the delays widen the windows of the protocol.
  */
 #include <linux/delay.h>
+#include <linux/export.h>
+#include <linux/hugetlb.h>
+#include <linux/jhash.h>
+#include <linux/kernel.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
 #include <linux/moduleparam.h>
 #include <linux/random.h>
+#include <linux/rmap.h>
+#include <linux/sched.h>
 #include <linux/vma_lock.h>
 
 /* 0: at random */
@@ -23,6 +29,10 @@ module_param(one_in, uint, 0644);
 /* VMAs become hot as soon as they can, in one of so many cases; 0 for never */
 static unsigned int hot_one_in = 4;
 module_param(hot_one_in, uint, 0644);
+
+/* Compare VMAs at each release? A test that makes many of them turns it off. */
+static bool compare_vmas = true;
+module_param(compare_vmas, bool, 0644);
 
 static DEFINE_PER_CPU(u32, delay_state);
 
@@ -82,13 +92,54 @@ core_initcall(vma_lock_debug_init);
 static const char *const names[] = {
 	"vm_start", "vm_end", "vm_flags", "vm_page_prot", "vm_pgoff", "vm_file",
 	"vm_ops", "anon_vma", "vm_policy", "userfaultfd", "name",
+	"anon_vma_chain", "vm_private_data", "the nodes of vm_policy",
 };
 
 #define ANON_VMA 7
+#define ANON_VMA_CHAIN 11
 
 /*
- * Not vm_private_data: a driver's own, for it to protect. VM_PAT is cleared on
- * unmap by whoever holds mmap_lock for read, and of no concern to faults.
+ * vm_private_data, where it belongs to whoever holds the VMA. Nobody uses it in
+ * anonymous memory. hugetlb's faults read it under the VMA lock: it has the lock
+ * against unsharing of a shared mapping or the reservations of a private one,
+ * and changes where the VMA is copied, moved or unmapped. A handler that has
+ * opted in has said that it needs nothing but the VMA, which includes this. Other
+ * drivers protect theirs as they like.
+ *
+ * The low bits of hugetlb's are flags. A fault of the parent that takes a page
+ * from its child sets one (HPAGE_RESV_UNMAPPED) in the VMA of the child, and holds
+ * i_mmap_rwsem but no lock of that VMA or mm. Only the child's next faults read it.
+ */
+static unsigned long private_data(const struct vm_area_struct *vma)
+{
+	unsigned long data = (unsigned long)vma->vm_private_data;
+
+	if (is_vm_hugetlb_page((struct vm_area_struct *)vma))
+		return data & ~3UL;
+	return !vma->vm_ops || vma->vm_ops->vma_lock_fault ? data : 0;
+}
+
+/*
+ * What allocations read of a policy, in one word. A policy belongs to one VMA,
+ * which has its own copy; it stays while mmap_lock is held. Only a cpuset that
+ * changes (mpol_rebind_mm()) writes to it in place.
+ */
+static unsigned long policy_nodes(const struct mempolicy *pol)
+{
+#ifdef CONFIG_NUMA
+	if (pol)
+		return jhash(&pol->nodes, sizeof(pol->nodes),
+			     jhash(&pol->w, sizeof(pol->w),
+				   jhash_3words(pol->mode, pol->flags,
+						pol->home_node, 0)));
+#endif
+	return 0;
+}
+
+/*
+ * VM_PAT is cleared on unmap by whoever holds mmap_lock for read, and of no
+ * concern to faults. New links of anon_vma_chain go to its front, and all of
+ * them leave together: the first tells, without a walk.
  */
 static void look(const struct vm_area_struct *vma, unsigned long *field)
 {
@@ -104,13 +155,16 @@ static void look(const struct vm_area_struct *vma, unsigned long *field)
 	field[4] = vma->vm_pgoff;
 	field[5] = (unsigned long)vma->vm_file;
 	field[6] = (unsigned long)vma->vm_ops;
-	field[7] = (unsigned long)READ_ONCE(vma->anon_vma);
+	field[ANON_VMA] = (unsigned long)READ_ONCE(vma->anon_vma);
 	field[8] = (unsigned long)vma_policy(vma);
 	field[9] = 0;
 #ifdef CONFIG_USERFAULTFD
 	field[9] = (unsigned long)vma->vm_userfaultfd_ctx.ctx;
 #endif
 	field[10] = (unsigned long)anon_vma_name((struct vm_area_struct *)vma);
+	field[ANON_VMA_CHAIN] = (unsigned long)vma->anon_vma_chain.next;
+	field[12] = private_data(vma);
+	field[13] = policy_nodes(vma_policy(vma));
 	BUILD_BUG_ON(ARRAY_SIZE(names) !=
 		     ARRAY_SIZE(vma->vma_lock.seen.field));
 }
@@ -133,6 +187,17 @@ static bool report_once(unsigned long ip)
 	return false;
 }
 
+/*
+ * Was it a first touch? That sets anon_vma and links the VMA to it, once, with
+ * mmap_lock held for read. Nobody is about to: the caller holds it for write.
+ */
+static bool first_touch(struct vm_area_struct *vma, const unsigned long *seen)
+{
+	return !seen[ANON_VMA] && list_is_singular(&vma->anon_vma_chain) &&
+		list_first_entry(&vma->anon_vma_chain, struct anon_vma_chain,
+				 same_vma)->anon_vma == vma->anon_vma;
+}
+
 static void compare(struct vm_area_struct *vma, const unsigned long *field,
 		    unsigned long ip)
 {
@@ -142,8 +207,8 @@ static void compare(struct vm_area_struct *vma, const unsigned long *field,
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
 		if (field[i] == seen[i])
 			continue;
-		/* A first touch sets it with mmap_lock held for read. */
-		if (i == ANON_VMA && !seen[i])
+		if ((i == ANON_VMA || i == ANON_VMA_CHAIN) &&
+		    first_touch(vma, seen))
 			continue;
 		if (!report_once(ip))
 			continue;
@@ -165,7 +230,7 @@ void vma_lock_validate(struct mm_struct *mm, unsigned long ip)
 	MA_STATE(mas, &mm->mm_mt, 0, 0);
 	struct vm_area_struct *vma;
 
-	if (!atomic_read(&mm->mm_users))
+	if (!READ_ONCE(compare_vmas) || !atomic_read(&mm->mm_users))
 		return;
 	mas_for_each(&mas, vma, ULONG_MAX) {
 		struct vma_lock_seen *seen = &vma->vma_lock.seen;
@@ -179,4 +244,55 @@ void vma_lock_validate(struct mm_struct *mm, unsigned long ip)
 		seen->valid = true;
 	}
 }
-EXPORT_SYMBOL_GPL(vma_lock_validate);
+EXPORT_SYMBOL(vma_lock_validate);
+
+/*
+ * For a test: lock the VMA that holds the address which is written here, and wait
+ * for mmap_lock. Nobody may do that, and lockdep has to report it.
+ */
+static int hold_and_wait(const char *val, const struct kernel_param *kp)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	unsigned long address;
+	int ret = kstrtoul(val, 0, &address);
+
+	if (ret)
+		return ret;
+	if (!mm)
+		return -EINVAL;
+	vma = lock_vma_under_rcu(mm, address);
+	if (!vma)
+		return -EAGAIN;
+	ret = mmap_read_lock_killable(mm);
+	if (!ret)
+		mmap_read_unlock(mm);
+	vma_end_read(vma);
+	return ret;
+}
+
+static const struct kernel_param_ops hold_and_wait_ops = {
+	.set = hold_and_wait,
+};
+module_param_cb(hold_and_wait, &hold_and_wait_ops, NULL, 0200);
+
+/* For a test: the next fault in this page that has its VMA oopses. 0: none */
+static unsigned long oops_at;
+module_param(oops_at, ulong, 0644);
+
+/**
+ * vma_lock_oops - die in a fault that holds its VMA, if a test wants it
+ * @address: of the fault
+ *
+ * Context: Process context, a VMA locked.
+ */
+void vma_lock_oops(unsigned long address)
+{
+	unsigned long at = READ_ONCE(oops_at);
+
+	if (likely(!at) || (at ^ address) & PAGE_MASK)
+		return;
+	/* One fault of those that come concurrently */
+	if (cmpxchg(&oops_at, at, 0) == at)
+		__builtin_trap();
+}

@@ -28,7 +28,6 @@ struct vm_area_struct *vma_try_read_lock(struct mm_struct *mm,
 
 	if (!vma_lock_is_on())
 		return NULL;
-	vma_read_other_mm(mm);
 	vma = lock_vma_under_rcu(mm, addr);
 	count_vm_vma_lock_event(vma ? VMA_LOCK_READ : VMA_LOCK_READ_MMAP);
 	return vma;
@@ -58,7 +57,6 @@ int vma_read_range(struct mm_struct *mm, unsigned long *start,
 	if (!vma_lock_is_on())
 		return 0;
 
-	vma_read_other_mm(mm);
 	while (*start < end) {
 		struct vm_area_struct *vma = lock_vma_under_rcu(mm, *start);
 		unsigned long stop;
@@ -93,9 +91,13 @@ static struct vm_area_struct *vma_lock_next(struct mm_struct *mm,
 					    unsigned long addr)
 {
 	MA_STATE(mas, &mm->mm_mt, addr, addr);
-	/* Pairs with B: with this number comes the tree that its writer left. */
-	u64 seq = smp_load_acquire(&mm->vma_lock.mm_lock_seq);
 	struct vm_area_struct *vma;
+	u64 seq;
+
+	if (mm != current->mm)
+		smp_mb(); /* as in lock_vma_under_rcu() */
+	/* Pairs with B: with this number comes the tree that its writer left. */
+	seq = smp_load_acquire(&mm->vma_lock.mm_lock_seq);
 
 	rcu_read_lock();
 	while (!(vma = mas_walk(&mas)) && mas.last != ULONG_MAX)

@@ -29,9 +29,9 @@ mkdir -p "$BUILD"
 ok "series applies without fuzz"
 
 # Nobody signs off; MAINTAINERS is not the kernel's; upstream commits are named
-# by subject; an array whose name two files share cannot be static; a server of
+# by subject, and their ids are not in a tree without history; an array whose name two files share cannot be static; a server of
 # FUSE answers ENOSYS to what it does not know.
-ignore=ENOSYS,MISSING_SIGN_OFF,FILE_PATH_CHANGES,COMMIT_LOG_LONG_LINE,GIT_COMMIT_ID,STATIC_CONST_CHAR_ARRAY
+ignore=UNKNOWN_COMMIT_ID,ENOSYS,MISSING_SIGN_OFF,FILE_PATH_CHANGES,COMMIT_LOG_LONG_LINE,GIT_COMMIT_ID,STATIC_CONST_CHAR_ARRAY
 
 # Style, of patches as they would be mailed and so of the new files, too
 "$TOP/scripts/export.sh"
@@ -67,6 +67,16 @@ git -C "$TREE" diff --name-only --diff-filter=A base HEAD -- 'mm/*.c' 'include/*
 	(cd "$TREE" && xargs scripts/kernel-doc -none -Werror) >> "$log" 2>&1 || true
 if [ -s "$log" ]; then fail "documents" "$log"; else ok "documents"; fi
 
+# Modules decide by names in Module.symvers what a kernel can do: a new export is
+# a promise, and is listed.
+if diff <(sed -n 's/^\([-+] EXPORT[^\t ]*([^)]*)\).*/\1/p' "$TOP/scripts/exports.txt" | sort) \
+	<(git -C "$TREE" diff base HEAD -- . ':!tools' |
+		sed -n 's/^\([-+]\)\(EXPORT_[A-Z_]*([^)]*)\).*/\1 \2/p' | sort) > "$log"; then
+	ok "exports are those of scripts/exports.txt"
+else
+	fail "exports are those of scripts/exports.txt" "$log"
+fi
+
 # No machine's paths in what is kept
 if git -C "$TOP" grep -nIE '/(home|root|work)/[a-z]' -- . ':!scripts/check.sh' ':!scripts/guest' > "$log" 2>/dev/null; then
 	fail "no machine paths" "$log"
@@ -90,18 +100,36 @@ objects()
 	arm64) echo mm/ arch/arm64/mm/ ;;
 	esac
 }
+# Of these, what the series touches, in REV. Those of mm/ that the first step has
+# built: the others are not configured.
+touched()
+{
+	local f
+	objects none
+	echo arch/x86/mm/fault.o
+	git -C "$TREE" diff --name-only base HEAD -- 'mm/*.c' ':!mm/vma_*' | sed 's/c$/o/' |
+		while read -r f; do [ ! -e "$BUILD/step-x86_64/$f" ] || echo "$f"; done
+	git -C "$TREE" grep -q 'select ARCH_SUPPORTS_PER_VMA_LOCK' "$1" -- arch/x86/Kconfig || return 0
+	for f in mm/vma_lock mm/vma_fault mm/vma_read; do
+		! git -C "$TREE" cat-file -e "$1:$f.c" 2> /dev/null || echo "$f.o"
+	done
+}
+# All of them in the first step and the last
+step_objects()
+{
+	if [ $n -eq 1 ] || [ $n -eq "$total" ]; then objects "$1"; else touched "$c"; fi
+}
 n=0 total=$(git -C "$TREE" rev-list --count base..HEAD)
 for c in $(git -C "$TREE" rev-list --reverse base..HEAD); do
 	n=$((n + 1))
 	git -C "$step" checkout -q -f "$c"
 	archs=x86_64
-	# The other architecture: where it is enabled, and in the end
-	git -C "$TREE" diff --quiet "$c^" "$c" -- arch/arm64 && [ $n -lt "$total" ] &&
-		[ -z "${FULL:-}" ] || archs="x86_64 arm64"
+	# The other architecture: in the end
+	[ $n -lt "$total" ] && [ -z "${FULL:-}" ] || archs="x86_64 arm64"
 	for arch in $archs; do
 		name="step $n of $total builds, $arch: $(git -C "$TREE" show -s --format=%s "$c")"
 		# shellcheck disable=SC2046
-		if "$TOP/scripts/kernel.sh" step $arch $([ -n "${FULL:-}" ] || objects $arch) > "$log" 2>&1 &&
+		if "$TOP/scripts/kernel.sh" step $arch $([ -n "${FULL:-}" ] || step_objects $arch) > "$log" 2>&1 &&
 		   ! grep -E '\.[chS]:[0-9]+:.*warning:' "$BUILD/step-$arch.log" > "$log"; then
 			ok "$name"
 		else
@@ -119,13 +147,18 @@ else
 	fail sparse "$log"
 fi
 
-# Configured out: no symbol, no string
-if "$TOP/scripts/kernel.sh" off; then
+# What the guests' kernels have no configuration for
+without() { objects x86_64 | grep -vE "uprobes|$1"; }
+
+# Configured out: no symbol, no string. FULL=1 builds the whole kernel.
+# shellcheck disable=SC2046
+if "$TOP/scripts/kernel.sh" off x86_64 $([ -n "${FULL:-}" ] || without /afs/); then
 	ok "builds with CONFIG_PER_VMA_LOCK=n"
 	{
-		nm "$BUILD/off-x86_64/vmlinux" |
+		find "$BUILD/off-x86_64" -name '*.o' -not -path '*/scripts/*' -not -path '*/tools/*' \
+			-exec nm {} + 2> /dev/null |
 			grep -E ' (lock_vma_under_rcu|lock_fault_vma|__?vma_(try_)?start_(write|read).*|vma_mark_.*|__vma_wake_writer|vma_lock_key|per_vma_lock.*)$' || true
-		strings -a "$BUILD/off-x86_64/vmlinux" |
+		find "$BUILD/off-x86_64/mm" "$BUILD/off-x86_64/kernel" -name '*.o' -exec strings -a {} + |
 			grep -E 'per_vma_lock|vma_lock_(success|abort|retry|miss)' || true
 	} > "$log"
 	if [ -s "$log" ]; then
@@ -139,14 +172,13 @@ else
 fi
 
 # Other configurations: what they leave out, the series must do without.
-some="SMP USERFAULTFD"
-all="$some HUGETLBFS SWAP MEMCG TRANSPARENT_HUGEPAGE NUMA"
-[ -n "${FULL:-}" ] || all=$some
+all="SMP USERFAULTFD HUGETLBFS SWAP MEMCG TRANSPARENT_HUGEPAGE NUMA"
+[ -n "${FULL:-}" ] || all=SMP
 for sym in $all; do
 	name="builds with CONFIG_$sym=n"
 	# shellcheck disable=SC2046
 	if "$TOP/scripts/kernel.sh" "no-$sym" x86_64 \
-		$([ -n "${FULL:-}" ] || objects x86_64 | grep -v userfaultfd) > "$log" 2>&1 &&
+		$([ -n "${FULL:-}" ] || without userfaultfd) > "$log" 2>&1 &&
 	   ! grep -E '\.[chS]:[0-9]+:.*warning:' "$BUILD/no-$sym-x86_64.log" > "$log"; then
 		ok "$name"
 	else

@@ -103,12 +103,27 @@ mk() { kbuild "$src" "$out" "$arch" ${make_args[@]+"${make_args[@]}"} "$@"; }
 log=$out.log
 mkdir -p "$out"
 rm -f "$out/.id"
-say "$kernel-$arch: configuring"
+# The same fragments and Kconfig files make the same .config: a step of the series
+# rarely changes them.
+config_id()
 {
-	mk tinyconfig
-	(cd "$src" && scripts/kconfig/merge_config.sh -m -O "$out" "$out/.config" "${fragments[@]}")
-	mk olddefconfig
-} > "$log" 2>&1 || { tail -20 "$log" >&2; die "$kernel-$arch: cannot configure, see $log"; }
+	[ "$kernel" != peer ] || { source_state; return; }
+	git -C "$src" ls-tree -r HEAD | grep Kconfig
+	git -C "$src" diff HEAD -- '*Kconfig*'
+}
+config_id=$({ config_id; cat "${fragments[@]}"; "${cross}gcc" --version; } | sha1sum | cut -d' ' -f1)
+if [ "$(cat "$out/.config-id" 2>/dev/null)" = "$config_id" ]; then
+	: > "$log"
+else
+	say "$kernel-$arch: configuring"
+	rm -f "$out/.config-id"
+	{
+		mk tinyconfig
+		(cd "$src" && scripts/kconfig/merge_config.sh -m -O "$out" "$out/.config" "${fragments[@]}")
+		mk olddefconfig
+	} > "$log" 2>&1 || { tail -20 "$log" >&2; die "$kernel-$arch: cannot configure, see $log"; }
+	echo "$config_id" > "$out/.config-id"
+fi
 
 # A symbol that was asked for and did not survive is an error; the last
 # fragment to name it decides.

@@ -160,13 +160,21 @@ kernel_option()
 	done
 }
 
-# run_selftest KERNEL ARCH PROGRAM LIMIT [NAME=VALUE...]: on two nodes, for NUMA hints
+# expected_splats PROGRAM: one that oopses on purpose has some
+expected_splats()
+{
+	[ "$1" != vma_lock_oops ] || echo 'Internal error|invalid opcode|Oops'
+}
+
+# run_selftest KERNEL ARCH PROGRAM LIMIT [NAME=VALUE...]: on two nodes, for NUMA
+# hints. BOOT has more kernel parameters.
 run_selftest()
 {
 	local kernel=$1 arch=$2 prog=$3 limit=$4 mem=512
 	[ "$kernel" != debug ] || mem=1024
 	selftest "$arch" "$prog"
-	"$TOP/vm" -a "$arch" -k "$kernel" -t "$limit" -m $((2 * mem)) \
+	"$TOP/vm" -a "$arch" -k "$kernel" -t "$limit" -m $((2 * mem)) -b "${BOOT:-}" \
+		-e "$(expected_splats "$prog")" \
 		-q "-smp 4,sockets=2
 		    -object memory-backend-ram,id=m0,size=${mem}M -numa node,memdev=m0,cpus=0-1
 		    -object memory-backend-ram,id=m1,size=${mem}M -numa node,memdev=m1,cpus=2-3" \

@@ -34,8 +34,9 @@ make -s -C "$TREE/tools/testing/selftests/mm" OUTPUT="$BUILD/selftests"
 # The tests have to pass on what they are to fail without.
 if [ "$only" = '*' ]; then
 	"$TOP/scripts/kernel.sh" mutant
-	for test in $(grep -v '^#' "$list" | cut -d: -f3 | awk '{ print $1 }' | sort -u); do
-		"$TOP/vm" -k mutant -f "$BUILD/selftests/$test" -- sh -c "VMA_LOCK_SECONDS=2 $test" \
+	for test in $(grep -v '^#' "$list" | cut -d: -f3 | sed 's/^ *\[[^]]*\]//' |
+		awk '{ print $1 }' | sort -u); do
+		"$TOP/vm" -k mutant -e "$(expected_splats "$test")" -f "$BUILD/selftests/$test" -- sh -c "VMA_LOCK_SECONDS=2 $test" \
 			> "$BUILD/results/mutant-none.tap" 2> "$BUILD/test.err" ||
 			die "$test fails without a mutant: $(grep -m1 '^not ok' "$BUILD/results/mutant-none.tap") $(cat "$BUILD/test.err")"
 		say "$test passes without a mutant"
@@ -48,6 +49,9 @@ while IFS= read -r line; do
 	name=${line%%: *} rest=${line#*: }
 	file=${rest%%: *} rest=${rest#*: }
 	test=${rest%%: *} script=${rest#*: }
+	# [preempt=none] before the program: parameters of the kernel
+	parameters=
+	[[ $test != '['* ]] || { parameters=${test%%]*}; parameters=${parameters#[} test=${test#*] }; }
 	# shellcheck disable=SC2053
 	[[ $name == $only ]] || continue
 	restore
@@ -59,7 +63,7 @@ while IFS= read -r line; do
 		status=0
 		race=${test#* }
 		[ "$race" != "$test" ] || race=
-		"$TOP/vm" -k mutant -t $((30 + try * 40)) -f "$BUILD/selftests/${test%% *}" -- \
+		"$TOP/vm" -k mutant -t $((30 + try * 40)) -b "$parameters" -e "$(expected_splats "${test%% *}")" -f "$BUILD/selftests/${test%% *}" -- \
 			sh -c "VMA_LOCK_SECONDS=$((try * 15)) ${test%% *} ${race:+'$race'}" > "$BUILD/results/mutant-$name.tap" 2> "$BUILD/test.err" || status=$?
 		[ $status -eq 0 ] || break
 	done

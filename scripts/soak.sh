@@ -21,7 +21,7 @@ hours=${1:-1}
 [[ $hours =~ ^[0-9]*\.?[0-9]+$ ]] || die "HOURS=$hours: not a number of hours"
 archs=("$@")
 [ ${#archs[@]} -gt 0 ] || archs=(x86_64 arm64)
-progs=(races torture maps fail faults kinds reads signals asleep trace)
+progs=(races torture maps remote uprobes fail faults kinds reads signals asleep progress oops trace)
 
 "$TOP/scripts/tree.sh"
 guests=()
@@ -45,8 +45,8 @@ while :; do
 	for prog in "${progs[@]}"; do
 		for guest in "${guests[@]}"; do
 			[ $SECONDS -lt $end ] || [ $round -eq 1 ] || break 3
-			# What these two need is configured for debug alone.
-			case $guest:$prog in kcsan*:fail|kcsan*:trace) continue ;; esac
+			# What these need is configured for debug alone.
+			case $guest:$prog in kcsan*:fail|kcsan*:trace|kcsan*:oops|kcsan*:uprobes) continue ;; esac
 			secs=$race status=0 began=$SECONDS name=$guest-$prog
 			[ "$prog" != torture ] || secs=$((race * 5))
 			run_selftest "${guest%-*}" "${guest#*-}" "vma_lock_$prog" 7200 VMA_LOCK_SECONDS=$secs \

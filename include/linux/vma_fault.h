@@ -20,6 +20,8 @@ struct vm_area_struct *__lock_fault_mmap(struct mm_struct *mm,
 					 struct pt_regs *regs);
 unsigned int fault_retry_flags(unsigned int flags, vm_fault_t fault);
 vm_fault_t fault_need_mmap_lock(struct vm_area_struct *vma, unsigned int flags);
+vm_fault_t fault_wait_for_writer(struct vm_area_struct *vma,
+				 unsigned int flags);
 vm_fault_t __fault_anon_prepare(struct vm_area_struct *vma, unsigned int flags);
 
 /**
@@ -125,6 +127,12 @@ static inline void count_fault_vma(unsigned int flags, vm_fault_t fault) { }
 
 static inline vm_fault_t fault_need_mmap_lock(struct vm_area_struct *vma,
 					      unsigned int flags)
+{
+	return 0;
+}
+
+static inline vm_fault_t fault_wait_for_writer(struct vm_area_struct *vma,
+					       unsigned int flags)
 {
 	return 0;
 }

@@ -80,8 +80,12 @@ void vma_unmark_detached_all(struct maple_tree *tree);
 bool vma_lock_free_now(const struct vm_area_struct *vma);
 bool vma_start_read(struct vm_area_struct *vma);
 void vma_end_read(struct vm_area_struct *vma);
+void vma_lock_fork(struct task_struct *tsk);
+void vma_lock_exit(struct task_struct *tsk);
 void vma_lock_fallback(struct mm_struct *mm, unsigned long address,
 		       enum vm_event_item reason);
+struct vm_area_struct *lock_own_vma_under_rcu(struct mm_struct *mm,
+					      unsigned long address);
 struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 					  unsigned long address);
 
@@ -89,10 +93,12 @@ struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 void vma_lock_delay(void);
 bool vma_lock_heat_now(void);
 void vma_lock_validate(struct mm_struct *mm, unsigned long ip);
+void vma_lock_oops(unsigned long address);
 #else
 static inline void vma_lock_delay(void) { }
 static inline bool vma_lock_heat_now(void) { return false; }
 static inline void vma_lock_validate(struct mm_struct *mm, unsigned long ip) { }
+static inline void vma_lock_oops(unsigned long address) { }
 #endif
 
 static inline void mm_vma_lock_init(struct mm_struct *mm)
@@ -146,7 +152,7 @@ static inline bool vma_write_locked_at(const struct vm_area_struct *vma,
  * @vma: the VMA, of an mm whose mmap_lock the caller holds for write
  *
  * Holds until mmap_lock is released or downgraded. Cheap when the VMA is
- * locked already. Lock order: after mmap_lock, before i_mmap, anon_vma, page
+ * locked already. Lock order: after mmap_lock, before page, i_mmap, anon_vma
  * and page-table locks.
  *
  * Context: May sleep until the readers have left, which may be after I/O.
@@ -350,6 +356,8 @@ static inline bool vma_start_read(struct vm_area_struct *vma)
 	return false;
 }
 static inline void vma_end_read(struct vm_area_struct *vma) { }
+static inline void vma_lock_fork(struct task_struct *tsk) { }
+static inline void vma_lock_exit(struct task_struct *tsk) { }
 static inline void vma_mark_attached(struct vm_area_struct *vma) { }
 static inline void vma_mark_detached(struct vm_area_struct *vma) { }
 static inline void vma_unmark_detached_all(struct maple_tree *tree) { }

@@ -18,7 +18,7 @@
  */
 struct vma_lock_seen {
 	bool valid;
-	unsigned long field[11];
+	unsigned long field[14];
 };
 
 /**

@@ -17,17 +17,6 @@ enum vma_read {
 	VMA_READ_MMAP_LOCK,	/* this VMA can only be visited under mmap_lock */
 };
 
-/*
- * Whoever frees a VMA at once has found mm_users to be his alone: see
- * vma_lock_free_now(). A reader of another's mm has to have its reference before
- * it looks for a VMA, and get_task_mm() orders nothing.
- */
-static inline void vma_read_other_mm(struct mm_struct *mm)
-{
-	if (IS_ENABLED(CONFIG_PER_VMA_LOCK) && mm != current->mm)
-		smp_mb();	/* with that of vma_lock_free_now() */
-}
-
 typedef int vma_visit_t(struct vm_area_struct *vma, unsigned long start,
 			unsigned long end, unsigned long arg);
 
@@ -75,7 +64,6 @@ struct vma_reader {
 static inline void vma_reader_init(struct vma_reader *reader,
 				   struct mm_struct *mm)
 {
-	vma_read_other_mm(mm);
 	reader->mm = mm;
 	reader->vma = NULL;
 	reader->mmap_locked = false;

@@ -44,6 +44,10 @@ enum mutant {
 	USERS_RELAXED,
 	ATTACH_UNLOCKED,
 	ATTACH_RELAXED,
+	REMOTE_NO_BARRIER,
+	FREE_NO_BARRIER,
+	FREE_USERS_EARLY,
+	FREE_USERS_RELAXED,
 	HOT_NO_BARRIER,
 	HOT_NO_RECHECK,
 	HOT_SOME_TIME,
@@ -81,6 +85,10 @@ static const struct {
 	{ "users-relaxed", "mm_users is read without acquire" },
 	{ "attach-unlocked", "a new VMA enters the tree without vm_lock_seq" },
 	{ "attach-relaxed", "vma_mark_attached() is no release" },
+	{ "remote-no-barrier", "no smp_mb() between taking a foreign mm and the lookup" },
+	{ "free-no-barrier", "no smp_mb() between the removal and reading mm_users" },
+	{ "free-users-early", "vma_lock_free_now() reads mm_users before the removal" },
+	{ "free-users-relaxed", "it reads mm_users without acquire" },
 	{ "hot-no-barrier", "A: the claim of a slot orders nothing" },
 	{ "hot-no-recheck", "that the VMA is hot is not read again after the claim" },
 	{ "hot-some-time", "it is enough to be hot again" },
@@ -303,11 +311,16 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 	/* lock_vma_under_rcu() and what follows, in reader I */
 	void read(int i)
 	{
+		rcu[i].store(1, relaxed, $);
+		rl::atomic_thread_fence(seq_cst, $);
+		read_in_rcu(i);
+	}
+
+	void read_in_rcu(int i)
+	{
 		bool locked;
 		int at;
 
-		rcu[i].store(1, relaxed, $);
-		rl::atomic_thread_fence(seq_cst, $);
 		if (!tree.load(acquire, $)) {
 			rcu[i].store(0, release, $);
 			return;
@@ -638,6 +651,61 @@ struct remote : base<remote, 1> {
 };
 
 /*
+ * The only user of the mm unmaps, and frees at once if it is still alone, and a
+ * reader of another process takes its reference meanwhile by get_task_mm(), which
+ * orders nothing. rcu_read_lock() orders nothing either, where a seq_cst fence
+ * would: so the grace period here waits for the reader wherever it is.
+ */
+struct alone : base<alone, 1> {
+	void before()
+	{
+		base::before();
+		mm_users.store(1, relaxed, $);
+		rcu[0].store(1, relaxed, $);
+	}
+	bool no_others()
+	{
+		return mm_users.load(is(FREE_USERS_RELAXED) ? relaxed : acquire, $) == 1;
+	}
+	/* vma_lock_free_now(); EARLY is what it would have said before the removal */
+	bool free_now(bool early)
+	{
+		if (is(FREE_USERS_EARLY))
+			return early;
+		if (!is(FREE_NO_BARRIER))
+			rl::atomic_thread_fence(seq_cst, $);
+		return no_others();
+	}
+	void thread(unsigned t)
+	{
+		bool early = false;
+
+		if (t == 0) {
+			mm_users.fetch_add(1, relaxed, $);
+			if (!is(REMOTE_NO_BARRIER))
+				rl::atomic_thread_fence(seq_cst, $);
+			read_in_rcu(0);
+			mm_users.fetch_sub(1, release, $);
+			return;
+		}
+		if (rl::rand(2))
+			start_write_all();
+		else
+			start_write_narrow(false);
+		change();
+		if (is(FREE_USERS_EARLY))
+			early = no_others();
+		detach();
+		end_write_all();
+		change();
+		if (free_now(early))
+			VAR(memory) = 1;
+		else
+			free_after_grace_period();
+	}
+};
+
+/*
  * Each search in a process of its own: after a failure Relacy leaves threads
  * in the middle of what they did. Returns 0 if the protocol held up, 1 if not.
  */
@@ -721,6 +789,8 @@ int main(int argc, char **argv)
 				by = "again";
 			else if (search<slow>(n, verbose))
 				by = "slow";
+			else if (search<alone>(n, verbose))
+				by = "alone";
 		}
 		ok = (m == NONE) == !*by;
 		failed += !ok;

@@ -47,8 +47,15 @@ void shim_warn_is_fatal(void);
 void shim_watchdog(int seconds);
 int shim_number(int argc, char **argv, int number, const char *usage);
 #define WARN_ON_ONCE(c)							\
-	((void)(unlikely(c) && shim_warn(__FILE__, __LINE__, #c)))
-#define VM_WARN_ON_ONCE(c)	WARN_ON_ONCE(c)
+({									\
+	bool __warn = (c);						\
+									\
+	if (unlikely(__warn))						\
+		shim_warn(__FILE__, __LINE__, #c);			\
+	__warn;								\
+})
+#define pr_warn(...)		((void)shim_warn(__FILE__, __LINE__, "pr_warn"))
+#define VM_WARN_ON_ONCE(c)	((void)WARN_ON_ONCE(c))
 
 /* --- memory ordering */
 #ifdef SHIM_READS	/* shim_read() is called behind each load. */
@@ -169,6 +176,7 @@ struct task_struct {
 	int state;		/* what schedule() waits on */
 	int sleeps;		/* calls of schedule() */
 	bool killed;		/* by a fatal signal */
+	bool threads;		/* are there others in its process? */
 	int vma_locks;		/* held, for what stands in for lockdep */
 	int cpu;		/* where it pretends to run */
 	unsigned long *vma_slot;
@@ -181,6 +189,7 @@ struct task_struct *task_new(struct mm_struct *mm);
 void task_kill(struct task_struct *task);
 void schedule(void);
 #define cond_resched()		do { } while (0)
+#define thread_group_empty(task)	(!READ_ONCE((task)->threads))
 
 /* --- CPUs: as many as the test likes; a task moves by writing its ->cpu */
 #define SHIM_CPUS		4

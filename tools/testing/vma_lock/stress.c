@@ -33,7 +33,7 @@
 static const struct scene {
 	const char *name;
 	int readers, writers;
-	bool remote;	/* Readers are no threads of the process. */
+	bool remote;	/* Readers come and go, threads of the process or not. */
 	bool borrower;	/* The last writer is none either, and holds no reference. */
 	bool close;
 } scenes[] = {
@@ -158,11 +158,15 @@ static void *reader_thread(void *arg)
 {
 	int me = (long)arg;
 
-	current = task_new(scene->remote ? NULL : &mm);
+	current = task_new(&mm);
+	current->threads = scene->remote || !scene->borrower;
 	thread_starts(me);
 	while (!READ_ONCE(stop)) {
-		if (scene->remote)
+		if (scene->remote) {
 			atomic_add_return(1, &mm.mm_users);
+			/* Who makes a VMA hot is a thread of the process. */
+			current->mm = roll(2) ? &mm : NULL;
+		}
 		for (int n = roll(8); n >= 0; n--)
 			read_one(me, false);
 		if (scene->remote)
@@ -445,7 +449,7 @@ static void run(int seconds)
 		       i + 1 < NR_OPS ? "," : "\n");
 		CHECK(done[i] || scene->close);
 	}
-	/* For one user no VMA becomes hot. */
+	/* For a task alone no VMA becomes hot. */
 	CHECK(sum > slots && (slots || (scene->borrower && !scene->remote)));
 }
 

@@ -910,18 +910,48 @@ static void test_heat(void)
 		EXPECT(readable(one));
 	EXPECT(!one->vma_lock.hot);
 
-	atomic_set(&mm.mm_users, 1);
+	/* Alone, whoever else holds a reference to the mm */
+	reader->threads = false;
 	for (int i = 0; i < 100; i++) {
 		reader->cpu = !reader->cpu;
 		EXPECT(readable(one));
 	}
 	EXPECT(!one->vma_lock.hot);
-	atomic_set(&mm.mm_users, 2);
 	EXPECT(heat(one) == 1);
 
 	EXPECT(heat(two) == VMA_LOCK_CHILL + 1);
 	EXPECT(two->vma_lock.hot == mm.vma_lock.mm_lock_seq);
 	EXPECT(readable(two));
+}
+
+/* Of whatever process, with threads or without: its moves are not counted. */
+static void test_heat_by_others(void)
+{
+	struct mm_struct foreign;
+	u8 cpu;
+
+	mm_init(&foreign, 2);
+	EXPECT(readable(one));
+	cpu = one->vma_lock.cpu;
+	for (int i = 0; i < 100; i++) {
+		reader->mm = i % 2 ? &foreign : NULL;
+		reader->threads = i % 3;
+		reader->cpu = i % SHIM_CPUS;
+		EXPECT(readable(one));
+		EXPECT(one->vma_lock.cpu == cpu);
+	}
+	EXPECT(!one->vma_lock.hot && one->vma_lock.chill == VMA_LOCK_CHILL);
+
+	/* Nor where threads of the process would make it hot with the next move */
+	one->vma_lock.chill = 0;
+	reader->cpu = !cpu;
+	EXPECT(readable(one));
+	EXPECT(!one->vma_lock.hot);
+	EXPECT(heat(one) == 1);
+	/* But they take a slot where there is one. */
+	EXPECT(read_lock(one));
+	EXPECT(in_slot(reader, one, reader->cpu, false));
+	read_unlock(one);
 }
 
 static void test_hot_reader(void)
@@ -1282,6 +1312,147 @@ static void test_hot_look(void)
 	mmap_write_unlock(&mm);
 }
 
+/* --- tasks that die with a VMA lock, by an oops in a fault */
+
+/* What do_exit() does; lockdep is off after an oops. */
+static void task_dies(struct task_struct *who)
+{
+	struct task_struct *task = current;
+	bool in_slot = who->vma_slot;
+	int warned = shim_warned;
+
+	current = who;
+	vma_lock_exit(who);
+	current = task;
+	EXPECT(shim_warned == warned + in_slot);
+	shim_warned = warned;
+	EXPECT(!who->vma_slot);
+	who->vma_locks = 0;
+}
+
+static void test_exit(void)
+{
+	task_dies(reader);
+	heat(one);
+	EXPECT(read_lock(one));
+	EXPECT(read_lock_by(other, one));
+	task_dies(reader);
+	EXPECT(in_slot(other, one, other->cpu, false));
+	read_unlock_by(other, one);
+	EXPECT(slots_are_free() && vma_lock_refs(one) == 0);
+	EXPECT(one->vma_lock.hot);
+}
+
+/*
+ * The mm goes, without a look for readers, and another mm gets the memory of the
+ * VMA: its writers do not wait for who has died.
+ */
+static void test_exit_reused(void)
+{
+	struct vm_area_struct vma = *one;
+
+	heat(one);
+	EXPECT(read_lock(one));
+	task_dies(reader);
+	atomic_set(&mm.mm_users, 0);
+	mmap_write_lock(&mm);
+	vma_mark_detached(one);
+	mmap_write_unlock(&mm);
+	EXPECT(vma_lock_free_now(one));
+
+	mm_init(&mm, 2);
+	*one = vma;
+	one->vma_lock.vm_lock_seq = 0;
+	heat(one);
+	mmap_write_lock_narrow(&mm);
+	EXPECT(vma_try_start_write(one));
+	EXPECT(vma_lock_refs(one) == 0);
+	mmap_write_unlock(&mm);
+	heat(one);
+	EXPECT(mmap_write_trylock(&mm));
+	mmap_write_unlock(&mm);
+}
+
+/* A writer waits for the task: it is woken, be the task of its mm or not. */
+static void exit_marked(struct mm_struct *of)
+{
+	struct sleeper s;
+
+	heat(one);
+	reader->mm = of;
+	EXPECT(read_lock(one));
+	EXPECT(read_lock_by(other, one));
+	sleeper_start(&s, lock_one);
+	EXPECT(sleeper_sleeps(&s, 1));
+	EXPECT(in_slot(reader, one, reader->cpu, true));
+	EXPECT(vma_lock_refs(one) == (VMA_LOCK_WAITED | 2));
+	task_dies(reader);
+	EXPECT(sleeper_sleeps(&s, 2));
+	EXPECT(vma_lock_refs(one) == (VMA_LOCK_WAITED | 1));
+	read_unlock_by(other, one);
+	EXPECT(sleeper_end(&s) == 0);
+	EXPECT(writer->sleeps == 2);
+
+	EXPECT(!readable(one) && slots_are_free());
+	current = writer;
+	mmap_write_unlock(&mm);
+	reader->mm = &mm;
+	heat(one);
+	EXPECT(read_lock(one));
+	sleeper_start(&s, lock_all);
+	EXPECT(sleeper_sleeps(&s, 1));
+	task_dies(reader);
+	EXPECT(sleeper_end(&s) == 0);
+	EXPECT(vma_lock_refs(one) == 0 && slots_are_free());
+	current = writer;
+	mmap_write_unlock(&mm);
+	EXPECT(readable(one));
+}
+
+static void test_exit_marked(void)
+{
+	struct mm_struct foreign;
+
+	mm_init(&foreign, 1);
+	exit_marked(&mm);
+	exit_marked(&foreign);
+	exit_marked(NULL);
+}
+
+/* A writer marks the slot when the task, dying, has just looked into it. */
+static void mark_reader(void)
+{
+	mmap_write_lock_narrow(&mm);
+	EXPECT(!vma_try_start_write(one));
+	mmap_write_unlock(&mm);
+	EXPECT(vma_lock_refs(one) == 1);
+}
+
+static void test_exit_while_marked(void)
+{
+	heat(one);
+	EXPECT(read_lock(one));
+	in_nth_read(reader->vma_slot, 1, mark_reader);
+	task_dies(reader);
+	EXPECT(!in_window);
+	EXPECT(vma_lock_refs(one) == 0 && slots_are_free());
+}
+
+/* By count, nobody knows that it was this task: writers wait, until teardown. */
+static void test_exit_counted(void)
+{
+	EXPECT(read_lock(one));
+	task_dies(reader);
+	EXPECT(vma_lock_refs(one) == 1);
+	mmap_write_lock_narrow(&mm);
+	EXPECT(!vma_try_start_write(one));
+	mmap_write_unlock(&mm);
+	atomic_set(&mm.mm_users, 0);
+	mmap_write_lock(&mm);
+	mmap_write_unlock(&mm);
+	atomic_set(&one->vma_lock.refs, 0);
+}
+
 /* --- others */
 static void test_mmap_file(void)
 {
@@ -1411,7 +1582,8 @@ static const struct {
 	{ "lookup: detached after the glance", test_detach_after_glance },
 	{ "lookup: a writer comes after the publication", test_writer_after_publication },
 	{ "the number is set before readers are looked for", test_number_before_look },
-	{ "hot: after so many changes of CPU, and not for one user", test_heat },
+	{ "hot: after so many changes of CPU, and not for a task alone", test_heat },
+	{ "hot: not by readers of another's mm", test_heat_by_others },
 	{ "hot: readers are in slots of their CPU", test_hot_reader },
 	{ "hot: released from another CPU", test_other_cpu },
 	{ "hot: the second VMA of a task, and the same twice", test_nested },
@@ -1428,6 +1600,11 @@ static const struct {
 	{ "hot: detached", test_detached_hot },
 	{ "hot: a writer looks late enough", test_hot_look },
 	{ "hot: a writer looks again, once readers have left", test_hot_again },
+	{ "a task dies: its slot is free", test_exit },
+	{ "a task dies: a VMA of another mm at the same address", test_exit_reused },
+	{ "a task dies: the writer that waits is woken", test_exit_marked },
+	{ "a task dies: a writer comes meanwhile", test_exit_while_marked },
+	{ "a task dies: a VMA held by count stays held", test_exit_counted },
 	{ "which files' ->mmap() gets the wide form", test_mmap_file },
 	{ "the assertions warn", test_asserts },
 	{ "a reader that waits is reported", test_lock_order },
@@ -1457,6 +1634,7 @@ int main(int argc, char **argv)
 		memset(writer, 0, sizeof(*writer));
 		current = writer;
 		reader->mm = other->mm = writer->mm = &mm;
+		reader->threads = other->threads = writer->threads = true;
 		one = mapped(1, 2);
 		two = mapped(4, 4);
 		mm.vma_lock.used = false;

@@ -12,7 +12,10 @@
  * One step here is one access to what is shared, in the order of the code: Spin's
  * memory is sequentially consistent. Where a barrier is what makes it so, a mutant
  * takes the two accesses in the other order. What needs a weaker memory to show is
- * in model.cc. Mutants are -D names; spin.sh has the list.
+ * in model.cc.
+ *
+ * The last reader may die with the VMA in its slot, and never come back: what
+ * vma_lock_exit() does then is done for it. Mutants are -D names; spin.sh has the list.
  *
  * Barriers are lettered as in mm/vma_lock.c.
  */
@@ -46,6 +49,7 @@ bool rcu[READERS];
 
 bool woken;		/* whether the writer, about to sleep, has been woken */
 byte inside;		/* readers who have the VMA */
+byte ended;		/* readers that never come back */
 bool writing;
 
 inline touch()
@@ -80,6 +84,18 @@ inline return_slot()
 	:: wake -> unpublish()
 	:: else
 	fi
+}
+
+/* As vma_end_read(): a writer may be marking the slot at this moment. */
+inline vma_lock_exit()
+{
+#if defined(NO_EXIT)
+	skip
+#elif defined(EXIT_BY_STORE)
+	slot[me] = EMPTY
+#else
+	return_slot()
+#endif
 }
 
 /* locked = is the VMA write-locked, at this sequence? */
@@ -186,6 +202,9 @@ proctype reader(byte me)
 		atomic { touch(); inside-- };
 		if
 		:: slot[me] != EMPTY -> return_slot()
+		:: slot[me] != EMPTY && me == READERS - 1 ->	/* It oopses. */
+			vma_lock_exit();
+			break
 		:: else -> unpublish()
 		fi
 #endif
@@ -194,7 +213,8 @@ out:
 		rcu[me] = false;
 next:
 		locked = false; refused = false; seq = 0; was_hot = 0
-	od
+	od;
+	ended++
 }
 
 inline make_cold()
@@ -399,7 +419,10 @@ proctype writer()
 		:: else
 		fi;
 		old = 0; busy = false
-	od
+	od;
+	/* With the readers goes all that says that they are there. */
+	ended == READERS;
+	assert(refs == 0 && slot[0] == EMPTY && slot[READERS - 1] == EMPTY)
 }
 
 init

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/perf_event.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -19,6 +20,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -160,6 +162,51 @@ static inline const char *swap_on(void)
 		return "no swap on /dev/ram1";
 	on = true;
 	return NULL;
+}
+
+/* Code that does nothing and returns, or 0 where the test does not know it */
+static inline uint64_t text_word(void)
+{
+#if defined(__x86_64__)
+	static const uint8_t code[] = { 0x90, 0xc3, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc };
+#elif defined(__aarch64__)
+	static const uint8_t code[] = { 0x1f, 0x20, 0x03, 0xd5, 0xc0, 0x03, 0x5f, 0xd6 };
+#else
+	static const uint8_t code[8];
+#endif
+	uint64_t word;
+
+	memcpy(&word, code, sizeof(word));
+	return word;
+}
+
+/* What perf calls a uprobe, or 0 */
+#define UPROBE_TYPE "/sys/bus/event_source/devices/uprobe/type"
+
+static inline uint32_t uprobe_type(void)
+{
+	FILE *f = fopen(UPROBE_TYPE, "r");
+	uint32_t type = 0;
+
+	if (f && fscanf(f, "%u", &type) != 1)
+		type = 0;
+	if (f)
+		fclose(f);
+	return type;
+}
+
+/* A uprobe for all processes, or for this one: it goes when it is closed. */
+static inline int open_uprobe(const char *path, size_t offset, bool all)
+{
+	struct perf_event_attr attr = {
+		.type = uprobe_type(),
+		.size = sizeof(attr),
+		.config1 = (uintptr_t)path,
+		.config2 = offset,
+	};
+
+	return syscall(__NR_perf_event_open, &attr, all ? -1 : 0, all ? 0 : -1, -1,
+		       PERF_FLAG_FD_CLOEXEC);
 }
 
 static inline pthread_t start(void *(*fn)(void *), void *arg)

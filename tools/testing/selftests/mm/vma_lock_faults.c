@@ -4,7 +4,9 @@
  * anonymous faults of several threads, small pages and huge ones, first touch
  * and copy on write, with the switch on and off.
  */
+#define _GNU_SOURCE
 #include <linux/perf_event.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include "vma_lock.h"
 
@@ -164,6 +166,85 @@ static void test_cow(void)
 	unmap_shares(ONE_VMA);
 }
 
+static void set_huge_pages(int n)
+{
+	FILE *file = fopen("/proc/sys/vm/nr_hugepages", "w");
+
+	if (file) {
+		fprintf(file, "%d\n", n);
+		fclose(file);
+	}
+}
+
+/* Minor faults of a child's first look at @p, or -1 if it sees another word */
+static int faults_of_child(uint64_t *p, uint64_t want)
+{
+	/* Written to before they count: they are copied after fork(). */
+	static struct rusage a, b;
+	static uint64_t got;
+	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid) {
+		getrusage(RUSAGE_SELF, &a);
+		getrusage(RUSAGE_SELF, &b);
+		STORE(&got, 0);
+		getrusage(RUSAGE_SELF, &a);
+		STORE(&got, LOAD(p));
+		getrusage(RUSAGE_SELF, &b);
+		_exit(got == want ? b.ru_minflt - a.ru_minflt : 100);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
+	    WEXITSTATUS(status) >= 100)
+		return -1;
+	return WEXITSTATUS(status);
+}
+
+/*
+ * A private mapping of huge pages that was only read from, of a file that has
+ * them, has no anon_vma: fork() copies no page tables of it, so the child's
+ * first read is a fault. Once it is written to they are copied.
+ */
+static void test_fork_hugetlb(void)
+{
+	const char *name = "hugetlb, private and only read";
+	uint64_t *file = MAP_FAILED, *copy = MAP_FAILED;
+	long success;
+	int fd, n;
+
+	set_huge_pages(4);
+	fd = memfd_create("huge", MFD_HUGETLB);
+	if (fd >= 0 && !ftruncate(fd, HUGE)) {
+		file = mmap(NULL, HUGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		copy = mmap(NULL, HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	}
+	if (file == MAP_FAILED || copy == MAP_FAILED) {
+		ksft_test_result_skip("%s: no huge pages\n", name);
+		ksft_test_result_skip("%s: no huge pages\n", name);
+		goto out;
+	}
+	STORE(file, stamp((char *)file));
+	success = vm_counter("vma_lock_success");
+	bad = LOAD(copy) != stamp((char *)file);
+	success = vm_counter("vma_lock_success") - success;
+	n = faults_of_child(copy, stamp((char *)file));
+	ksft_print_msg("%s: %ld success, %d faults of the child\n", name, success, n);
+	ksft_test_result(!bad && success && n == 1,
+			 "%s: fork copies no page tables\n", name);
+	STORE(copy, 1);
+	n = faults_of_child(copy, 1);
+	ksft_test_result(!n && LOAD(file) == stamp((char *)file),
+			 "hugetlb, private and written to: fork copies page tables\n");
+out:
+	if (copy != MAP_FAILED)
+		munmap(copy, HUGE);
+	if (file != MAP_FAILED)
+		munmap(file, HUGE);
+	if (fd >= 0)
+		close(fd);
+	set_huge_pages(0);
+}
+
 /*
  * Perf's buffer: a driver's fault handler that nobody has looked at. A software
  * event, of which nothing is written.
@@ -207,7 +288,7 @@ int main(void)
 	setlinebuf(stdout);
 	ksft_print_header();
 	need_per_vma_lock();
-	ksft_set_plan(15);
+	ksft_set_plan(17);
 
 	test("small pages, a VMA each", OWN_VMA, false, true);
 	test("small pages, one VMA", ONE_VMA, false, true);
@@ -216,6 +297,7 @@ int main(void)
 	test("switch off, a VMA each", OWN_VMA, false, false);
 	test("switch on again", OWN_VMA, false, true);
 	test_cow();
+	test_fork_hugetlb();
 	test_driver();
 
 	ksft_finished();

@@ -462,6 +462,69 @@ static void compare(const char *name)
 			 "%s is the same with VMA locks and without\n", name);
 }
 
+/* The lines of smaps one by one: up to where one says @key, and the number after that */
+static unsigned long smaps_until(int fd, const char *key)
+{
+	char line[256], c;
+	size_t n = 0;
+
+	/* A byte at a time: what has not been asked for is not made yet. */
+	while (read(fd, &c, 1) == 1) {
+		if (c != '\n') {
+			if (n < sizeof(line) - 1)
+				line[n++] = c;
+			continue;
+		}
+		line[n] = 0;
+		n = 0;
+		if (!strncmp(line, key, strlen(key)))
+			return strtoul(line + strlen(key), NULL, 10);
+	}
+	return -1UL;
+}
+
+/*
+ * A huge page of hugetlbfs comes to where the line of its first page is past. The
+ * next line says what is left of it, and no more.
+ */
+static void clip_hugetlb(void)
+{
+	const char *name = "smaps, part of a huge page";
+	unsigned long size = 0, huge = 0;
+	char *p, key[64];
+	int fd;
+
+	if (run("echo %s > /proc/sys/vm/nr_hugepages", "1"))
+		goto skip;
+	/* The first page is a VMA of its own. */
+	p = map_area(HUGE, false, PROT_NONE);
+	protect(p, PAGE, PROT_READ);
+	fd = open("/proc/self/smaps", O_RDONLY);
+	must(fd >= 0, "smaps");
+	snprintf(key, sizeof(key), "%lx-", (unsigned long)p);
+	smaps_until(fd, key);
+	if (mmap(p, HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+		 MAP_HUGETLB | MAP_FIXED, -1, 0) != p) {
+		close(fd);
+		goto skip;
+	}
+	STORE(p, 1);
+	snprintf(key, sizeof(key), "%lx-", (unsigned long)p + PAGE);
+	if (smaps_until(fd, key) != -1UL) {
+		size = smaps_until(fd, "Size:");
+		huge = smaps_until(fd, "Private_Hugetlb:");
+	}
+	close(fd);
+	munmap(p, HUGE);
+	ksft_print_msg("%s: %lu kB, %lu kB of them huge\n", name, size, huge);
+	ksft_test_result(size == (HUGE - PAGE) / 1024 && huge == size, "%s\n", name);
+	goto out;
+skip:
+	ksft_test_result_skip("%s: no huge pages\n", name);
+out:
+	run("echo %s > /proc/sys/vm/nr_hugepages", "0");
+}
+
 int main(void)
 {
 	size_t i, n = ARRAY_SIZE(files) + 1;
@@ -469,7 +532,7 @@ int main(void)
 	setlinebuf(stdout);
 	ksft_print_header();
 	need_per_vma_lock();
-	ksft_set_plan(n + ARRAY_SIZE(files) + 2);
+	ksft_set_plan(n + ARRAY_SIZE(files) + 3);
 
 	/* Neighbours that differ, below the areas: they are never one VMA. */
 	base = mmap(NULL, (NR_FILLERS + NR_PAGES + 2) * PAGE, PROT_NONE,
@@ -488,6 +551,7 @@ int main(void)
 
 	for (i = 0; i < ARRAY_SIZE(files); i++)
 		compare(files[i].file);
+	clip_hugetlb();
 	for (i = 0; i < n; i++)
 		race(i, true);
 	set_switch(false);

@@ -613,6 +613,62 @@ static void share_hugetlb(void)
 		munmap(shared + GIB / 2, HUGE);
 }
 
+/*
+ * Holes punched into a file of huge pages, under faults in a private mapping of it: of
+ * other pages, which have to be cleared and so take long, and of the first page in new
+ * mappings. The first shows what was written to the file, and zeroes after the hole.
+ */
+static char *holes;
+static int holes_fd;
+
+static bool map_holes(void)
+{
+	holes_fd = memfd_create("holes", MFD_HUGETLB);
+	if (holes_fd < 0 || ftruncate(holes_fd, (THREADS + 1) * HUGE))
+		return false;
+	area = mmap(NULL, (THREADS + 1) * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE,
+		    holes_fd, 0);
+	holes = mmap(NULL, HUGE, PROT_READ | PROT_WRITE, MAP_SHARED, holes_fd, 0);
+	return area != MAP_FAILED && holes != MAP_FAILED;
+}
+
+static void *refiller(void *arg)
+{
+	uint64_t *mine = (uint64_t *)(area + ((long)arg + 1) * HUGE), *p;
+
+	may_be_refused = true;
+	while (!stopped()) {
+		if (!sigsetjmp(refused, 0)) {
+			if (LOAD(mine))
+				fail();
+			STORE(mine, 1);
+		}
+		madvise(mine, HUGE, MADV_DONTNEED);
+		p = mmap(NULL, HUGE, PROT_READ, MAP_PRIVATE, holes_fd, 0);
+		if (p == MAP_FAILED)
+			continue;
+		if (!sigsetjmp(refused, 0))
+			LOAD(p);
+		munmap(p, HUGE);
+	}
+	return NULL;
+}
+
+static void punch_hole(void)
+{
+	uint64_t *page = (uint64_t *)area;
+
+	STORE((uint64_t *)holes, rounds + 1);
+	if (LOAD(page) != (uint64_t)rounds + 1)
+		fail();
+	if (fallocate(holes_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, HUGE))
+		ksft_exit_fail_msg("fallocate: %s\n", strerror(errno));
+	if (LOAD(page))
+		fail();
+	/* A page of its own now: the next round is to read the file again. */
+	madvise(page, HUGE, MADV_DONTNEED);
+}
+
 /* [B1] [B4] A stack that grows downwards under those who write above and below */
 static void grow_stack(void)
 {
@@ -667,7 +723,7 @@ int main(int argc, char **argv)
 	need_per_vma_lock();
 	only = argc > 1 ? argv[1] : NULL;
 	if (!only)
-		ksft_set_plan(21);
+		ksft_set_plan(22);
 	sigaction(SIGSEGV, &sa, NULL);
 	/* For huge pages of hugetlbfs that are not there */
 	sigaction(SIGBUS, &sa, NULL);
@@ -734,6 +790,15 @@ int main(int argc, char **argv)
 		close(shared_fd);
 	} else {
 		ksft_test_result_skip("hugetlb, shared page tables: no memfd of huge pages\n");
+	}
+	set_number("/proc/sys/vm/nr_hugepages", 2 * THREADS + 4);
+	if (map_holes()) {
+		race("hugetlb, holes in a private mapping", refiller, punch_hole);
+		munmap(area, (THREADS + 1) * HUGE);
+		munmap(holes, HUGE);
+		close(holes_fd);
+	} else {
+		ksft_test_result_skip("hugetlb, holes: no memfd of huge pages\n");
 	}
 	set_number("/proc/sys/vm/nr_hugepages", 0);
 	span = 64 * PAGE;

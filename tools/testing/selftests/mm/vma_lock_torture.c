@@ -10,7 +10,6 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
 
 #include "vma_lock.h"
 
@@ -63,12 +62,13 @@ static int bad_contents, bad_child, bad_end;
 /* How often each was done with success */
 enum {
 	WRITE, CHECK, DROP, FREE, REMAP, MOVE, PROTECT, ADVISE, COLLAPSE, PAGEOUT, POPULATE,
-	LOCK, REGISTER, ANSWER, NEIGHBOUR, LOOK, FORK, NR_OPS
+	LOCK, REGISTER, ANSWER, NEIGHBOUR, LOOK, PROBE, FORK, NR_OPS
 };
 
 static const char *const names[NR_OPS] = {
 	"write", "check", "drop", "free", "remap", "move", "protect", "advise", "collapse",
-	"pageout", "populate", "lock", "register", "answer", "neighbour", "look", "fork",
+	"pageout", "populate", "lock", "register", "answer", "neighbour", "look",
+	"probe", "fork",
 };
 
 static long done[NR_OPS];
@@ -327,6 +327,7 @@ static void *answer(void *arg)
 }
 
 static char *yard[STIRRERS];	/* VMAs that come and go */
+static bool probes;		/* there are uprobes */
 
 static void neighbour(char *p)
 {
@@ -340,6 +341,33 @@ static void neighbour(char *p)
 	mremap(p + 2 * PAGE, PAGE, 2 * PAGE, 0);
 	munmap(p, (1 + random_below(3)) * PAGE);
 	count(NEIGHBOUR, true);
+}
+
+#define TEXT MNT "/text"
+
+/*
+ * A breakpoint moves with its page. One a stirrer. It may survive close(): a child
+ * that was forked meanwhile has the uprobe until it exits.
+ */
+static void probe(char *p, long me)
+{
+	uint64_t *at = (uint64_t *)p + me;
+	char *to = p + (16 + random_below(8)) * PAGE;
+	int fd = open(TEXT, O_RDONLY), event = open_uprobe(TEXT, me * 8, false);
+	bool ok;
+
+	ok = event >= 0 && mmap(p, 2 * PAGE, PROT_READ | PROT_EXEC,
+				MAP_PRIVATE | MAP_FIXED, fd, 0) == p &&
+	     mremap(p, PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to &&
+	     mremap(to, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, p) == p;
+	if (ok && LOAD(at) == text_word() &&
+	    !__atomic_fetch_add(&bad_contents, 1, __ATOMIC_RELAXED))
+		printf("# a uprobe without a breakpoint\n");
+	close(event);
+	close(fd);
+	munmap(p, 2 * PAGE);
+	munmap(to + PAGE, PAGE);
+	count(PROBE, ok);
 }
 
 /* What the mappings are, by all that tells */
@@ -377,7 +405,7 @@ static void *stirrer(void *arg)
 
 		p += from * PAGE;
 		size = (from + pages > PAGES ? PAGES - from : pages) * PAGE;
-		switch (random_below(11)) {
+		switch (random_below(probes ? 12 : 11)) {
 		case 0:
 			i = mprotect(p, size, PROT_READ);
 			sched_yield();
@@ -422,6 +450,9 @@ static void *stirrer(void *arg)
 			break;
 		case 10:
 			look(all);
+			break;
+		case 11:
+			probe(yard[me], me);
 		}
 	}
 	return NULL;
@@ -548,12 +579,23 @@ static const char *make(struct area *a)
 	return NULL;
 }
 
+/* Where there are uprobes: a file of code for them */
+static void make_text(void)
+{
+	uint64_t code[STIRRERS] = { text_word(), text_word() };
+	int fd = open(TEXT, O_RDWR | O_CREAT | O_TRUNC, 0700);
+
+	probes = code[0] && uprobe_type() && !ftruncate(fd, 2 * PAGE) &&
+		 pwrite(fd, code, sizeof(code), 0) == sizeof(code);
+	close(fd);
+}
+
 static bool each_done(void)
 {
 	int i;
 
 	for (i = 0; i < NR_OPS; i++)
-		if (!LOAD(&done[i]))
+		if (!LOAD(&done[i]) && (i != PROBE || probes))
 			return false;
 	return true;
 }
@@ -598,6 +640,7 @@ int main(void)
 		if (why)
 			ksft_exit_fail_msg("%s: %s\n", areas[i].name, why);
 	}
+	make_text();
 	why = swap_on();
 	if (why)
 		ksft_print_msg("%s\n", why);
