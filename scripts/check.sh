@@ -25,6 +25,7 @@ fail() { failed=$((failed + 1)); echo "FAIL $1"; sed 's/^/     | /' "$2" | tail 
 log=$BUILD/check.log
 
 mkdir -p "$BUILD"
+phase "make check: series and style"
 "$TOP/scripts/tree.sh"
 ok "series applies without fuzz"
 
@@ -85,6 +86,7 @@ else
 fi
 
 # Each step builds
+phase "make check: each step builds"
 step=$BUILD/linux-step
 head=$(git -C "$TREE" rev-parse HEAD)
 git -C "$TREE" worktree prune
@@ -139,6 +141,7 @@ for c in $(git -C "$TREE" rev-list --reverse base..HEAD); do
 done
 [ "$(git -C "$TREE" rev-parse HEAD)" = "$head" ] || die "build/linux changed meanwhile"
 
+phase "make check: sparse"
 # Sparse, on our files
 if kbuild "$step" "$BUILD/step-x86_64" x86_64 C=2 CHECK=sparse mm/vma_lock.o mm/vma_fault.o > "$log" 2>&1 &&
    ! grep -E 'vma_(lock|fault)[a-z_]*\.[ch].*(warning|error)' "$log" > "$log.err"; then
@@ -150,6 +153,7 @@ fi
 # What the guests' kernels have no configuration for
 without() { objects x86_64 | grep -vE "uprobes|$1"; }
 
+phase "make check: other configurations"
 # Configured out: no symbol, no string. FULL=1 builds the whole kernel.
 # shellcheck disable=SC2046
 if "$TOP/scripts/kernel.sh" off x86_64 $([ -n "${FULL:-}" ] || without /afs/); then
@@ -211,6 +215,7 @@ if [ -n "${FULL:-}" ]; then
 	fi
 fi
 
+phase
 echo
 echo "$passed passed, $failed failed, 0 skipped"
 [ $failed -eq 0 ]

@@ -20,6 +20,21 @@ say()
 	echo "== $*"
 }
 
+# phase NAME: what follows belongs to this phase of the run. "phase" alone ends the
+# last one and prints the time that each took.
+phases=() phase_name='' phase_start=0
+phase()
+{
+	[ -z "$phase_name" ] || phases+=("$(printf '%6d s  %s' $((SECONDS - phase_start)) "$phase_name")")
+	phase_name=${1:-} phase_start=$SECONDS
+	if [ -n "$phase_name" ]; then
+		say "$phase_name ($SECONDS s so far)"
+	elif [ ${#phases[@]} -gt 0 ]; then
+		say "time of each phase"
+		printf '%s\n' "${phases[@]}"
+	fi
+}
+
 # need COMMAND PACKAGE: one clear line when something is not installed
 need()
 {

@@ -32,7 +32,6 @@ EOF
 [ $# -le 1 ] || { usage >&2; exit 2; }
 only=${1:-*}
 passed=0 failed=0 skipped=0
-started=$SECONDS
 
 ok()   { passed=$((passed + 1)); echo "ok   $1"; }
 fail() { failed=$((failed + 1)); echo "FAIL $1${2:+ ($2)}"; }
@@ -96,18 +95,18 @@ mkdir -p "$BUILD/bench" "$BUILD/results"
 "$TOP/scripts/tree.sh"
 
 # --- host
-for part in model spin litmus unit coverage stress stress-tsan stress-asan mutants; do
-	wanted host:$part || continue
+for group in model spin litmus unit coverage stress stress-tsan stress-asan mutants; do
+	wanted host:$group || continue
 	# The model is as good as it was while nobody changes it.
-	[ $part != spin ] || [ -n "${FULL:-}" ] || [ "$only" = host:spin ] || continue
-	say "host: $part"
+	[ $group != spin ] || [ -n "${FULL:-}" ] || [ "$only" = host:spin ] || continue
+	phase "host: $group"
 	status=0
-	make -s -C "$TOP/tools/testing/vma_lock" OUTPUT="$BUILD/host/" check-$part \
-		> "$BUILD/results/$part.tap" 2> "$BUILD/test.err" || status=$?
-	tap host:$part "$BUILD/results/$part.tap" $status
+	make -s -C "$TOP/tools/testing/vma_lock" OUTPUT="$BUILD/host/" check-$group \
+		> "$BUILD/results/$group.tap" 2> "$BUILD/test.err" || status=$?
+	tap host:$group "$BUILD/results/$group.tap" $status
 	[ $status -ne 0 ] || continue
 	# A sanitizer may have its say at the very end.
-	grep -q '^not ok' "$BUILD/results/$part.tap" || fail "host:$part" "status $status"
+	grep -q '^not ok' "$BUILD/results/$group.tap" || fail "host:$group" "status $status"
 	sed 's/^/     | /' "$BUILD/test.err" | tail -20
 done
 
@@ -212,7 +211,7 @@ rebase_names_what_conflicts()
 	grep -q '^moved .*mincore' <<< "$out"
 	grep -A1 '^conflicts .*exclude the readers' <<< "$out" | grep -q 'include/linux/mmap_lock.h:[0-9]'
 }
-say "tree"
+phase "tree"
 check tree:refresh-changes-nothing refresh_changes_nothing
 check tree:amended-commit-comes-back amended_commit_comes_back
 check tree:reordered-commits-come-back reordered_commits_come_back
@@ -253,7 +252,7 @@ crash_is_no_exit_status()
 	"$TOP/vm" -c 1 -- sh -c 'echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger' || status=$?
 	[ $status = 125 ] && grep -q '^splat: ' "$BUILD/results/pervma-x86_64/conclusion.txt"
 }
-say "vm"
+phase "vm"
 check vm:output-and-exit-status output_and_status
 check vm:base-boots-without-the-feature base_boots
 check vm:boot-switch boot_switch
@@ -265,7 +264,7 @@ guest()
 {
 	local arch=$1 kernel=$2 prog=$3 name=$1:$2:$3${4:+:$4} status=0
 	wanted "$name" || return 0
-	say "$name ($((SECONDS - started)) s so far)"
+	phase "$name"
 	BOOT=${4:-} run_selftest "$kernel" "$arch" "$prog" 900 > "$BUILD/results/${name//:/-}.tap" || status=$?
 	tap "$name" "$BUILD/results/${name//:/-}.tap" $status "$kernel-$arch"
 }
@@ -299,6 +298,7 @@ waiting_holder_is_reported()
 	[ $status = 125 ] &&
 		grep '^splat: .*possible circular locking' "$BUILD/results/debug-x86_64/conclusion.txt"
 }
+! wanted x86_64:debug:a-waiting-holder-is-reported || phase "x86_64:debug: a waiting holder"
 check x86_64:debug:a-waiting-holder-is-reported waiting_holder_is_reported
 [ -z "${FULL:-}" ] || guest arm64 base vma_lock_signals
 for prog in $progs remote; do
@@ -323,11 +323,12 @@ guide_for_operators()
 	echo "$out"
 	[[ $out == *"{ reason: "*"{ us: "* ]]
 }
+! wanted x86_64:debug:guide-for-operators || phase "x86_64:debug: the guide"
 check x86_64:debug:guide-for-operators guide_for_operators
 
 # --- cost
 if wanted cost:faults; then
-	say "cost"
+	phase "cost"
 	if "$TOP/scripts/cost.sh"; then
 		ok cost:faults
 	else
@@ -336,8 +337,10 @@ if wanted cost:faults; then
 fi
 
 # --- conflicts
+! wanted conflicts:faults || phase "conflicts"
 check conflicts:faults "$TOP/scripts/conflicts.sh"
 
+phase
 echo
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ] && [ $((passed + skipped)) -gt 0 ]
