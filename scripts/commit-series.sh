@@ -1,17 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# usage: commit-series.sh REV
-# Make the series' commits on REV in build/linux and check them out as main.
-# Files that do not change are not touched, so that make rebuilds little.
+# usage: commit-series.sh REV REF
+# Make the series' commits on REV in build/linux, and have REF name the last.
+# The files that are checked out stay as they are.
 . "$(dirname "$0")/lib.sh"
 [ "${1:-}" != -h ] || { sed -n 's/^# //p' "$0" | sed -n 2,4p; exit 0; }
 
 cd "$TREE"
-export GIT_INDEX_FILE=$BUILD/.series-index
-trap 'rm -f "$BUILD/.series-index"' EXIT
+work=$(mktemp -d "$BUILD/series.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+early_files "$work/early"
+export GIT_INDEX_FILE=$work/index
 git read-tree "$1"
 parent=$(git rev-parse "$1^{commit}")
-total=$(series_entries | wc -l)
 n=0
 while IFS=$'\t' read -r patch files; do
 	n=$((n + 1))
@@ -20,15 +21,14 @@ while IFS=$'\t' read -r patch files; do
 		[ -f "$TOP/$f" ] || die "series: no such file: $f"
 	done
 	# shellcheck disable=SC2086
-	full_diff "$patch" $files > "$BUILD/.patch"
+	full_diff "$work/early" "$patch" $files > "$work/patch"
 	# git apply knows no fuzz: context has to match, offsets are told.
-	if [ -s "$BUILD/.patch" ] &&
-	   ! git apply --cached -v "$BUILD/.patch" > "$BUILD/.apply-log" 2>&1; then
-		grep -E '^error:' "$BUILD/.apply-log" |
-			sed "s|^error: |commit-series.sh: $patch: |" >&2
+	: > "$work/log"
+	if [ -s "$work/patch" ] && ! git apply --cached -v "$work/patch" > "$work/log" 2>&1; then
+		grep -E '^error:' "$work/log" | sed "s|^error: |commit-series.sh: $patch: |" >&2
 		exit 1
 	fi
-	sed -n "s|^Hunk #|   $patch: hunk #|p" "$BUILD/.apply-log" | grep offset || true
+	sed -n "s|^Hunk #|   $patch: hunk #|p" "$work/log" | grep offset || true
 
 	name=$(sed -n '1,/^$/s/^From: \(.*\) <.*/\1/p' "$TOP/$patch")
 	mail=$(sed -n '1,/^$/s/^From: .*<\(.*\)>/\1/p' "$TOP/$patch")
@@ -42,8 +42,6 @@ while IFS=$'\t' read -r patch files; do
 		GIT_COMMITTER_NAME=$name GIT_COMMITTER_EMAIL=$mail GIT_COMMITTER_DATE=$date \
 			git commit-tree "$(git write-tree)" -p "$parent")
 done < <(series_entries)
-rm -f "$BUILD/.patch" "$BUILD/.apply-log"
-say "$n of $total patches applied"
-
 unset GIT_INDEX_FILE
-git checkout -q -f -B main "$parent"
+git update-ref "$2" "$parent"
+say "$n patches applied"

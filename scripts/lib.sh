@@ -6,8 +6,50 @@ set -euo pipefail
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=$TOP/build
 TREE=$BUILD/linux
-# The user's git and make settings are not ours to inherit.
-unset GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE MAKEFLAGS MFLAGS MAKELEVEL || true
+case $TOP in
+*[[:space:]:]*)
+	echo "${0##*/}: $TOP: no kernel can be built in a directory with a space or a colon in its name" >&2
+	exit 1 ;;
+esac
+[ "${1:-}" != --help ] || set -- -h
+
+# Settings of the user, and variables that kernel developers export, have no effect
+# here, but for the name in commits and for the directories that git may trust.
+user_name=$(git -C "$TOP" config user.name 2> /dev/null) || user_name=per-vma-locks
+user_email=$(git -C "$TOP" config user.email 2> /dev/null) || user_email=per-vma-locks@localhost
+trusted=$(git config --global --get-all safe.directory 2> /dev/null) || true
+for v in "${!GIT_@}" "${!KBUILD_@}" "${!KCONFIG_@}"; do unset "$v"; done
+unset v MAKEFLAGS MFLAGS MAKELEVEL O V C W M LLVM CROSS_COMPILE KCFLAGS KCPPFLAGS KAFLAGS LOCALVERSION \
+	CFLAGS CPPFLAGS LDFLAGS CC HOSTCC GREP_OPTIONS POSIXLY_CORRECT CDPATH
+export LC_ALL=C.UTF-8 GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_COUNT=0 GIT_PAGER=cat
+# Of no repository either: these win over its own configuration.
+git_setting()
+{
+	export "GIT_CONFIG_KEY_$GIT_CONFIG_COUNT=$1" "GIT_CONFIG_VALUE_$GIT_CONFIG_COUNT=$2"
+	GIT_CONFIG_COUNT=$((GIT_CONFIG_COUNT + 1))
+}
+for v in $trusted; do git_setting safe.directory "$v"; done
+for v in color.ui=false diff.noprefix=false diff.mnemonicPrefix=false diff.renames=false \
+	diff.algorithm=myers diff.context=3 diff.interHunkContext=0 diff.indentHeuristic=true \
+	diff.suppressBlankEmpty=false diff.submodule=short diff.ignoreSubmodules=none \
+	apply.whitespace=nowarn apply.ignoreWhitespace=no core.autocrlf=false core.quotePath=false \
+	core.hooksPath=/dev/null core.fsmonitor=false commit.gpgSign=false tag.gpgSign=false \
+	commit.verbose=false commit.cleanup=default log.showSignature=false log.date=default \
+	format.numbered=auto format.signOff=false format.suffix=.patch \
+	format.thread=false format.coverLetter=auto format.from=false format.useAutoBase=false \
+	format.notes=false format.subjectPrefix=PATCH format.signature= \
+	format.encodeEmailHeaders=true format.pretty=medium mailinfo.scissors=false \
+	am.threeWay=false am.keepcr=false rebase.autoSquash=false rebase.autoStash=false \
+	rebase.updateRefs=false merge.conflictStyle=merge advice.detachedHead=false; do
+	git_setting "${v%%=*}" "${v#*=}"
+done
+unset v
+
+# What is set to 0, n or no is not asked for.
+for v in DRY FORCE FULL QUICK COST_PEER; do
+	case ${!v:-} in ''|0|[nN]|[nN][oO]) unset "$v" ;; esac
+done
+unset v
 
 die()
 {
@@ -34,6 +76,37 @@ phase()
 		printf '%s\n' "${phases[@]}"
 	fi
 }
+
+# exclusive NAME: no other run holds build/.lock-NAME until this one ends; it waits for ten
+# seconds, or with "wait" for as long as it takes. What this script calls may hold it, too.
+exclusive()
+{
+	local fd
+	case " ${PERVMA_HOLDS:-} " in *" $1 "*) return 0 ;; esac
+	need flock util-linux
+	mkdir -p "$BUILD"
+	exec {fd}> "$BUILD/.lock-$1"
+	if [ "${2:-}" = wait ]; then
+		flock -n "$fd" || { say "waiting for another run that makes $1"; flock "$fd"; }
+	else
+		flock -w 10 "$fd" || die "another run is at work on $1 in build/: wait for it"
+	fi
+	export PERVMA_HOLDS="${PERVMA_HOLDS:-} $1"
+}
+
+# under_way DIR: what git is in the middle of there, if anything
+under_way()
+{
+	local git at
+	git=$(git -C "$1" rev-parse --absolute-git-dir) || return 0
+	for at in rebase-merge:rebase rebase-apply:'rebase or am' CHERRY_PICK_HEAD:cherry-pick \
+		REVERT_HEAD:revert MERGE_HEAD:merge BISECT_LOG:bisect sequencer:cherry-pick; do
+		[ ! -e "$git/${at%%:*}" ] || { echo "${at#*:}"; return; }
+	done
+}
+
+# uncommitted DIR: the first changed or new file there, if any
+uncommitted() { git -C "$1" status --porcelain 2> /dev/null | head -1 | cut -c4-; }
 
 # need COMMAND PACKAGE: one clear line when something is not installed
 need()
@@ -94,18 +167,20 @@ selftest()
 	}
 }
 
-# kdir FOR: KDIR as a full path, and its $version, if it is a 6.1 without the series
+# kdir FOR: $kdir as a full path, and its $version, if it is a 6.1
 kdir()
 {
-	[ -n "${KDIR:-}" ] || die "which tree? make $1 KDIR=DIR"
-	KDIR=$(cd "$KDIR" 2>/dev/null && pwd) || die "KDIR: no such directory"
-	version=$(tree_version "$KDIR")
+	[ -n "${kdir:-}" ] || die "which tree? make $1 KDIR=DIR"
+	kdir=$(cd "$kdir" 2>/dev/null && pwd) || die "KDIR: no such directory"
+	version=$(tree_version "$kdir")
 	case $version in
 	6.1.*) ;;
-	*) die "$KDIR is Linux $version; the series is for 6.1.y" ;;
+	*) die "$kdir is Linux $version; the series is for 6.1.y" ;;
 	esac
-	[ ! -e "$KDIR/mm/vma_lock.c" ] || die "$KDIR: has mm/vma_lock.c: the series is applied already"
 }
+
+# The series is not applied in $kdir.
+unpatched() { [ ! -e "$kdir/mm/vma_lock.c" ] || die "$kdir: has mm/vma_lock.c: the series is applied already"; }
 
 # build_kernel NAME OF LOG COMMAND...: with a line each half a minute, "NAME: 12 OF objects, 30 s"
 build_kernel()
@@ -227,15 +302,50 @@ tree_version()
 	' "$1/Makefile"
 }
 
-# One patch as a complete diff: its hunks, and its whole files as new files.
-# full_diff PATCH FILE...
+# A patch's diff, without its message
+diff_of() { awk '/^diff --git /{ on = 1 } on' "$1"; }
+
+# The files that a patch's diff changes
+files_of() { sed -n 's|^diff --git a/\(.*\) b/.*|\1|p' "$1"; }
+
+# early_files DIR: a whole file stands in this repository as it is at the end of the
+# series. For those that later patches change, into DIR as the patch adds them.
+early_files()
+{
+	local dir=$1 patch files f
+	declare -A whole
+	local later=()
+	while IFS=$'\t' read -r patch files; do
+		while read -r f; do
+			[ -z "${whole[$f]:-}" ] || later=("$patch"$'\t'"$f" ${later[@]+"${later[@]}"})
+		done < <(files_of "$TOP/$patch")
+		for f in $files; do whole[$f]=1; done
+	done < <(series_entries)
+	for f in ${later[@]+"${later[@]}"}; do
+		patch=${f%%$'\t'*} f=${f#*$'\t'}
+		mkdir -p "$dir/$(dirname "$f")"
+		[ -f "$dir/$f" ] || cp -p "$TOP/$f" "$dir/$f"
+		diff_of "$TOP/$patch" | (cd "$dir" && GIT_DIR=$dir/none git apply -R --include="$f") ||
+			die "$patch: its change of $f is not in $f as it stands here"
+	done
+}
+
+# One patch as a complete diff: its hunks, and its whole files as new files, those that are
+# in EARLY as they are there. full_diff EARLY PATCH FILE...
 full_diff()
 {
-	local patch=$1 f
-	shift
+	local early=$1 patch=$2 f at status
+	shift 2
 	for f; do
-		git -C "$TOP" diff --no-index --no-renames -- /dev/null "$f" |
-			sed '/^index /d' || true
+		at=$TOP
+		[ ! -f "$early/$f" ] || at=$early
+		# 1: they differ, as they should
+		status=0
+		git -C "$at" diff --no-index --no-ext-diff --no-textconv --no-renames --full-index \
+			-- /dev/null "$f" > "$BUILD/.full-diff" || status=$?
+		[ $status -le 1 ] || die "$f: git diff failed"
+		sed '/^index /d' "$BUILD/.full-diff"
 	done
-	awk '/^diff --git /{ on = 1 } on' "$TOP/$patch"
+	rm -f "$BUILD/.full-diff"
+	diff_of "$TOP/$patch"
 }

@@ -6,63 +6,101 @@
 usage()
 {
 	cat <<EOF
-usage: scripts/refresh.sh [-h]     (make refresh)
+usage: scripts/refresh.sh [-f] [-h]     (make refresh [FORCE=1])
 
 Writes each commit of build/linux after "base" back to this repository: files
 that it adds as whole files at their path, its changes to other files as a
-patch named after the commit's subject, and the order in series. A file that
-one commit adds, no later one may change: amend the commit that adds it.
+patch named after the commit's subject, and the order in series. Where a later
+commit changes a file that an earlier one adds, the file stands here as it is
+at the end, and the later patch has the change.
+
+  -f  even if there are fewer commits than patches in series
 EOF
 }
-[ "${1:-}" != -h ] || { usage; exit 0; }
-[ $# -eq 0 ] || { usage >&2; exit 2; }
+force=
+while getopts fh opt; do
+	case $opt in
+	f) force=1 ;;
+	h) usage; exit 0 ;;
+	*) usage >&2; exit 2 ;;
+	esac
+done
+[ $# -lt $OPTIND ] || { usage >&2; exit 2; }
 
-[ -d "$TREE/.git" ] || die "no build/linux: run 'make tree' first"
+git -C "$TREE" rev-parse -q --verify HEAD > /dev/null 2>&1 || die "no build/linux: run 'make tree' first"
+exclusive tree
+[ -f "$BUILD/.tree-source" ] && [ ! -e "$BUILD/.tree-busy" ] && [ ! -e "$BUILD/.base-busy" ] ||
+	die "build/linux was not laid out to its end: run 'make tree' first"
 cd "$TREE"
-git diff --quiet HEAD || die "build/linux has changes that are not committed"
-[ ! -d .git/rebase-merge ] || die "build/linux is in the middle of a rebase"
+doing=$(under_way .)
+[ -z "$doing" ] || die "build/linux is in the middle of a git $doing: finish or abort it first"
+file=$(git status --porcelain -uno | head -1 | cut -c4-)
+[ -z "$file" ] || die "build/linux has changes that are not committed ($file): commit them first"
+file=$(uncommitted .)
+[ -z "$file" ] || say "note: $file is in no commit, and so not in the series"
+git merge-base --is-ancestor base HEAD || die "build/linux is not on top of its base: git checkout main"
+merge=$(git rev-list --merges -1 base..HEAD)
+[ -z "$merge" ] || die "$(git log -1 --format='%h is a merge' "$merge"): a series has none; rebase instead"
+[ "$(git rev-list --count base..HEAD)" -gt 0 ] ||
+	die "build/linux has no commit on its base: git checkout main"
+laid_out=$(cat "$BUILD/.tree-head")
+if [ -z "$force" ] && [ "$(git rev-parse HEAD)" != "$laid_out" ] && git merge-base --is-ancestor HEAD "$laid_out"; then
+	die "build/linux is at an older commit, $(git log -1 --format='"%s"'): git checkout main, or FORCE=1 to drop the $(git rev-list --count HEAD.."$laid_out") patches after it"
+fi
 # What has been edited here since the tree was laid out would be lost.
-if [ -f "$BUILD/.tree-source" ] &&
+if [ ! -e "$BUILD/.refresh-busy" ] &&
    [ "$(cat "$BUILD/.tree-source")" != "$(cat "$BUILD/.base-source") $(series_id)" ]; then
 	die "files of the series have changed here since build/linux was made: run 'make tree' first"
 fi
 
+# A subject as a name: the subsystem, unless the directory says it already
 slug()
 {
-	printf '%s' "$1" | sed 's/^\([^ ]*: *\)*//' | tr 'A-Z' 'a-z' |
-		tr -cs 'a-z0-9' '-' | sed 's/^-//; s/-$//'
+	local sub=${2%: *} rest=${2##*: }
+	[ "$sub" != "$2" ] || sub=
+	sub=${sub//: //}
+	case /$1 in */"$sub") sub= ;; esac
+	sub=${sub#"$1/"}
+	printf '%s' "$sub $rest" | tr 'A-Z' 'a-z' | tr -cs 'a-z0-9' '-' | sed 's/^-//; s/-$//'
 }
+subject_of() { sed -n '1,/^$/s/^Subject: \(\[PATCH\] \)\?//p' "$1"; }
 
 out=$(mktemp -d "$BUILD/refresh.XXXXXX")
 trap 'rm -rf "$out"' EXIT
-declare -A added seen old
+declare -A adder seen old
 while IFS=$'\t' read -r patch _; do
-	old[$(basename "$patch" .patch)]=$(dirname "$patch")
+	[ ! -f "$TOP/$patch" ] || old[$(subject_of "$TOP/$patch")]=$(dirname "$patch")
 done < <(series_entries)
+# Attributes and settings of build/linux have no effect on what is written.
+head=$(git rev-parse HEAD) base=$(git rev-parse 'base^{commit}')
+git clone -q --bare --shared "$TREE" "$out/git"
+# As the kernel's .gitattributes has it
+printf '*.[ch] diff=cpp\n' > "$out/git/info/attributes"
+export GIT_DIR=$out/git
 
 # Collected first, written at the end: an error leaves everything as it was.
 : > "$out/entries"
-for c in $(git rev-list --reverse base..HEAD); do
+for c in $(git rev-list --reverse "$base..$head"); do
 	subject=$(git show -s --format=%s "$c")
-	name=$(slug "$subject")
-	[ -z "${seen[$name]:-}" ] || die "two commits would be $name.patch: $subject"
-	seen[$name]=1
 	news=$(git diff-tree -r --no-renames --diff-filter=A --name-only --no-commit-id "$c")
 	mods=$(git diff-tree -r --no-renames --diff-filter=MDT --name-only --no-commit-id "$c")
 	for f in $mods; do
-		[ -z "${added[$f]:-}" ] ||
-			die "'$subject' changes $f, which '${added[$f]}' adds: amend that one"
+		[ -z "${adder[$f]:-}" ] || git cat-file -e "$c:$f" ||
+			die "'$subject' removes $f, which '${adder[$f]}' adds: amend that one"
 	done
 	# Beside the existing file that it changes most, or its first new one.
-	dir=${old[$name]:-}
+	dir=${old[$subject]:-}
 	if [ -z "$dir" ]; then
 		# shellcheck disable=SC2086
 		main=$(git diff-tree -r --no-renames --numstat --no-commit-id "$c" -- ${mods:-$news} |
 			sort -rn | head -1 | cut -f3)
-		dir=$(dirname "$main")
+		dir=$(dirname "${main:-.}")
 	fi
+	name=$(slug "$dir" "$subject")
 	patch=$name.patch
 	[ "$dir" = . ] || patch=$dir/$name.patch
+	[ -z "${seen[$patch]:-}" ] || die "two commits would be $patch: $subject"
+	seen[$patch]=1
 	mkdir -p "$out/tree/$dir"
 	{
 		git show -s --format='From: %an <%ae>%nDate: %aD%nSubject: [PATCH] %s%n%n%b' "$c" |
@@ -70,55 +108,75 @@ for c in $(git rev-list --reverse base..HEAD); do
 		if [ -n "$mods" ]; then
 			echo ---
 			# shellcheck disable=SC2086
-			git diff-tree -p --no-renames --no-commit-id "$c" -- $mods | sed '/^index /d'
+			git diff-tree -p --no-renames --no-ext-diff --no-textconv --no-commit-id "$c" -- $mods |
+				sed '/^index /d'
 		fi
 	} > "$out/tree/$patch"
-	for f in $news; do
-		added[$f]=$subject
-		mkdir -p "$out/tree/$(dirname "$f")"
-		git show "$c:$f" > "$out/tree/$f"
-		case $(git ls-tree "$c" -- "$f") in 100755*) chmod +x "$out/tree/$f" ;; esac
-	done
-	printf '%s\t%s\n' "$patch" "$(echo $news)" >> "$out/entries"
+	for f in $news; do adder[$f]=$subject; done
+	printf '%s\t%s\t%s\n' "$patch" "$(echo $news)" "$subject" >> "$out/entries"
 done
+for f in "${!adder[@]}"; do
+	mkdir -p "$out/tree/$(dirname "$f")"
+	git show "$head:$f" > "$out/tree/$f"
+	case $(git ls-tree "$head" -- "$f") in 100755*) chmod +x "$out/tree/$f" ;; esac
+done
+unset GIT_DIR
 
-# The comments of series stay above the entries they stood above.
-awk -F'\t' -v series="$TOP/series" '
+# Fewer than before?
+before=$(series_entries | wc -l) after=$(wc -l < "$out/entries")
+if [ "$after" -lt "$before" ] && [ -z "$force" ] && [ ! -e "$BUILD/.refresh-busy" ]; then
+	series_entries | cut -f1 | while read -r patch; do
+		cut -f3 "$out/entries" | grep -qxF "$(subject_of "$TOP/$patch")" ||
+			echo "   not in build/linux: $patch"
+	done
+	die "$before patches in series, and $after commits in build/linux; if that is meant: make refresh FORCE=1"
+fi
+
+# The comments of series are headings: each stays above the first entry of its part.
+{
+	while IFS=$'\t' read -r patch _; do
+		printf 'was\t%s\t%s\n' "$patch" "$(subject_of "$TOP/$patch" 2> /dev/null)"
+	done < <(series_entries)
+	sed 's/^/now\t/' "$out/entries"
+} | awk -F'\t' -v series="$TOP/series" '
 	BEGIN {
 		while ((getline line < series) > 0) {
 			if (line ~ /^#\+ /) continue
 			if (line ~ /^#/ || line ~ /^[ \t]*$/) { text = text line "\n"; continue }
-			n = split(line, w, /[ \t]/); above[w[1]] = text; text = ""
+			if (text != "") { part++; heading[part] = text; text = "" }
+			split(line, w, /[ \t]/); part_of_patch[w[1]] = part
 		}
+		part = 0
 	}
+	$1 == "was" { part_of[$3] = part_of_patch[$2]; next }
 	{
-		printf "%s", above[$1]
-		print $1
-		k = split($2, f, " ")
+		if ($4 in part_of) part = part_of[$4]
+		if (!(part in printed)) { printf "%s", heading[part]; printed[part] = 1 }
+		print $2
+		k = split($3, f, " ")
 		for (i = 1; i <= k; i++) print "#+ " f[i]
 	}
-' "$out/entries" > "$out/series"
+	END { printf "%s", text }
+' > "$out/series"
 
-# What the old series had and the new one lacks goes.
+# Each is written whole or not at all; should this end half-way, the next run goes on.
+put()
+{
+	! cmp -s "$out/$1" "$TOP/$2" || return 0
+	say "changed: $2"
+	mkdir -p "$TOP/$(dirname "$2")"
+	cp -p "$out/$1" "$TOP/$2.new-$$"
+	mv -f "$TOP/$2.new-$$" "$TOP/$2"
+}
 series_entries | tr '\t' '\n' | tr ' ' '\n' | grep . | sort > "$out/before" || true
-tr '\t' '\n' < "$out/entries" | tr ' ' '\n' | grep . | sort > "$out/after" || true
-comm -23 "$out/before" "$out/after" | while read -r f; do
-	say "gone: $f"
-	rm -f "$TOP/$f"
+cut -f1,2 "$out/entries" | tr '\t' '\n' | tr ' ' '\n' | grep . | sort > "$out/after"
+comm -23 "$out/before" "$out/after" >> "$BUILD/.refresh-busy"
+while read -r f; do put "tree/$f" "$f"; done < "$out/after"
+put series series
+sort -u "$BUILD/.refresh-busy" | while read -r f; do
+	[ ! -e "$TOP/$f" ] || grep -qxF "$f" "$out/after" || { say "gone: $f"; rm -f "$TOP/$f"; }
 done
-while read -r f; do
-	cmp -s "$out/tree/$f" "$TOP/$f" && continue
-	say "changed: $f"
-	mkdir -p "$TOP/$(dirname "$f")"
-	cp "$out/tree/$f" "$TOP/$f"
-done < "$out/after"
-if ! cmp -s "$out/series" "$TOP/series"; then
-	say "changed: series"
-	cp "$out/series" "$TOP/series"
-fi
-
-git rev-parse HEAD > "$BUILD/.tree-head"
-if [ -f "$BUILD/.tree-source" ]; then
-	echo "$(cat "$BUILD/.base-source") $(series_id)" > "$BUILD/.tree-source"
-fi
-say "$(wc -l < "$out/entries") patches in series"
+echo "$head" > "$BUILD/.tree-head"
+echo "$(cat "$BUILD/.base-source") $(series_id)" > "$BUILD/.tree-source"
+rm -f "$BUILD/.refresh-busy"
+say "$after patches in series"
