@@ -4,37 +4,54 @@
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make deps       install what the rest needs (Debian 12, as root)'
-	@echo 'make demo       from nothing to the table: build, boot, page-fault A/B'
-	@echo 'make test       every test [ONLY=PATTERN] [FULL=1]; last line: N passed, N failed, N skipped'
-	@echo 'make check      the series: applies, each step builds, checkpatch, sparse [FULL=1]'
-	@echo 'make page-in    latency of mmap() beside page-ins from a slow disk'
-	@echo 'make latency    latency of mmap() beside readers of /proc/PID/maps, and 6.1 and 6.12'
-	@echo 'make mixed      faults beside a thread that maps, on 6.1, 6.12 and the series'
-	@echo 'make conflicts  cache lines that faults on different CPUs fight for [CPUS=4] [ARCH=arm64]'
-	@echo 'make cost       kernel instructions a fault, by kind, against base [COST_PEER=1]'
-	@echo 'make bench      operations a second beside 6.1 and 6.12 [QUICK=1] [WIS=DIR]'
-	@echo 'make vmtests    6.1'\''s own selftests/vm and proc, on base and on pervma [KERNEL=debug] [ARCH=arm64]'
-	@echo 'make programs   stress-ng, a Go program and others on base and on pervma [KERNEL=debug] [SECONDS=5]'
-	@echo 'make mutants    does removing a lock or a recheck fail a test? [ONLY=NAME]'
-	@echo 'make torture    everything at once, in the debug kernel [SECONDS=1200] [ARCH=arm64]'
-	@echo 'make soak       the kselftests over and over in the debug and KCSAN kernels [HOURS=1] [ARCH=arm64]'
-	@echo 'make tree       lay out build/linux, a commit for each patch [KDIR=DIR] [FORCE=1]'
-	@echo 'make refresh    write the commits of build/linux back to this repository'
-	@echo 'make series     export mails for git am and quilt to build/series'
-	@echo 'make apply KDIR=DIR    apply the series to your own 6.1 tree [DRY=1]'
-	@echo 'make rebase KDIR=DIR   try it on another 6.1.y, and name what conflicts'
-	@echo 'make deb        Debian packages with the series [FLAVOUR=amd64] [QUICK=1] [CONFIG=FILE]'
-	@echo 'make kernel     build a kernel [KERNEL=pervma|base|peer|debug]'
-	@echo 'make clean      remove build/'
+	@echo 'Each target is a script with -h. Variables count where they are given to make.'
 	@echo
-	@echo './vm -h         boot one of the kernels in QEMU and run a command in it'
+	@echo 'Begin'
+	@echo '  make deps       install what the rest needs (Debian 12, as root) [GROUP=demo|test|bench|deb|...]'
+	@echo '  make demo       from nothing to the table: build, boot, page-fault A/B'
+	@echo '  ./vm -h         boot one of the kernels in QEMU and run a command in it'
+	@echo
+	@echo 'Use the series'
+	@echo '  make apply KDIR=DIR    apply it to your own 6.1 tree [DRY=1], or take it back [R=1]'
+	@echo '  make rebase KDIR=DIR   try it on another 6.1.y, and name what conflicts'
+	@echo '  make series            export mails for git am, b4 and quilt to build/series'
+	@echo '  make quilt-debian DIR=DIR   add it to an unpacked Debian linux source package [DRY=1]'
+	@echo '  make deb               Debian packages with it [FLAVOUR=amd64] [QUICK=1] [DRY=1] [CONFIG=FILE]'
+	@echo '  make release           a tarball, mails and checksums in build/release'
+	@echo
+	@echo 'Change the series'
+	@echo '  make tree       lay out build/linux, a commit for each patch [KDIR=DIR] [FORCE=1]'
+	@echo '  make refresh    write the commits of build/linux back to this repository [FORCE=1]'
+	@echo '  make kernel     build a kernel [KERNEL=pervma|base|peer|debug|kcsan]'
+	@echo '  make clean      remove build/ [FORCE=1]'
+	@echo
+	@echo 'Test'
+	@echo '  make test       every test [ONLY=PATTERN] [FULL=1]; last line: N passed, N failed, N skipped'
+	@echo '  make check      the series: applies, each step builds, checkpatch, sparse [FULL=1]'
+	@echo '  make mutants    does removing a lock or a recheck fail a test? [ONLY=NAME]'
+	@echo '  make torture    everything at once, in the debug kernel [SECONDS=1200] [ARCH=arm64]'
+	@echo '  make soak       the kselftests over and over in the debug and KCSAN kernels [HOURS=1] [ARCH=arm64]'
+	@echo '  make vmtests    6.1'\''s own selftests/vm and proc, on base and on pervma [KERNEL=debug] [ARCH=arm64]'
+	@echo '  make programs   stress-ng, a Go program and others on base and on pervma [KERNEL=debug] [SECONDS=5]'
+	@echo
+	@echo 'Measure'
+	@echo '  make bench      operations a second beside 6.1 and 6.12 [QUICK=1] [WIS=DIR]'
+	@echo '  make mixed      faults beside a thread that maps, on 6.1, 6.12 and the series'
+	@echo '  make cost       kernel instructions a fault, by kind, against base [COST_PEER=1]'
+	@echo '  make conflicts  cache lines that faults on different CPUs fight for [CPUS=4] [ARCH=arm64]'
+	@echo '  make latency    latency of mmap() beside readers of /proc/PID/maps, and 6.1 and 6.12'
+	@echo '  make page-in    latency of mmap() beside page-ins from a slow disk'
 
-KERNEL ?= pervma
-export KDIR DRY FORCE FULL QUICK WIS ROUNDS TASKS CASES COST_PEER CONFIG
+# Only what is given to make counts: whoever builds modules has KDIR, ARCH or CONFIG in
+# the environment, for other things.
+variables := KDIR DIR DRY R FORCE FULL QUICK ONLY GROUP KERNEL ARCH CONFIG FLAVOUR CPUS SECONDS HOURS \
+	WIS ROUNDS TASKS CASES COST_PEER
+$(foreach v,$(variables),$(if $(findstring environment,$(origin $(v))),$(eval override $(v) :=)))
+no := 0 n N no No NO
+yes = $(if $(filter-out $(no),$($(1))),$(2))
 
 deps:
-	@scripts/deps.sh
+	@scripts/deps.sh $(if $(GROUP),-g '$(GROUP)')
 demo:
 	@scripts/demo.sh
 test:
@@ -54,9 +71,9 @@ conflicts:
 bench:
 	@scripts/bench.sh
 vmtests:
-	@scripts/vmtests.sh -k $(KERNEL) $(ARCH)
+	@scripts/vmtests.sh -k $(or $(KERNEL),pervma) $(ARCH)
 programs:
-	@scripts/programs.sh -k $(KERNEL) $(SECONDS)
+	@scripts/programs.sh -k $(or $(KERNEL),pervma) $(SECONDS)
 torture:
 	@scripts/torture.sh $(or $(SECONDS),1200) $(ARCH)
 soak:
@@ -64,20 +81,24 @@ soak:
 mutants:
 	@scripts/mutants.sh $(if $(ONLY),'$(ONLY)')
 tree:
-	@scripts/tree.sh
+	@scripts/tree.sh $(if $(KDIR),-d "$$KDIR") $(call yes,FORCE,-f)
 refresh:
-	@scripts/refresh.sh
+	@scripts/refresh.sh $(call yes,FORCE,-f)
 series:
 	@scripts/export.sh
 apply:
-	@scripts/apply.sh
+	@scripts/apply.sh -d "$$KDIR" $(call yes,DRY,-n) $(call yes,R,-R)
 rebase:
-	@scripts/rebase.sh
+	@scripts/rebase.sh -d "$$KDIR"
+quilt-debian:
+	@scripts/quilt_debian.sh -d "$$DIR" $(call yes,DRY,-n)
 deb:
-	@scripts/deb.sh $(FLAVOUR)
+	@scripts/deb.sh $(if $(CONFIG),-c "$$CONFIG") $(call yes,QUICK,-q) $(call yes,DRY,-n) $(FLAVOUR)
+release:
+	@scripts/release.sh
 kernel:
-	@scripts/kernel.sh $(KERNEL)
+	@scripts/kernel.sh $(or $(KERNEL),pervma) $(ARCH)
 clean:
-	rm -rf build
+	@scripts/clean.sh $(call yes,FORCE,-f)
 
-.PHONY: help deps demo test check cost bench conflicts latency page-in mixed vmtests programs torture soak mutants tree refresh series apply rebase deb kernel clean
+.PHONY: help deps demo test check cost bench conflicts latency page-in mixed vmtests programs torture soak mutants tree refresh series apply rebase quilt-debian deb release kernel clean

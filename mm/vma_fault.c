@@ -104,12 +104,12 @@ struct vm_area_struct *__lock_fault_vma(struct mm_struct *mm,
 	/*
 	 * User mode reschedules as it returns from the fault. Kernel mode may
 	 * not: a fault that the access repeats until another task has run needs
-	 * the chance to reschedule that taking mmap_lock used to give it.
+	 * the chance to reschedule that taking mmap_lock used to give it, by
+	 * might_sleep(). This is the same, and costs less.
 	 */
-	if (flags & FAULT_FLAG_USER)
-		__might_sleep(__FILE__, __LINE__);
-	else
-		might_sleep();
+	__might_sleep(__FILE__, __LINE__);
+	if (unlikely(need_resched()) && !(flags & FAULT_FLAG_USER))
+		might_resched();
 	if (unlikely(!vma_lock_is_on() ||
 		     (flags & FAULT_FLAG_MMAP_LOCK)))
 		return NULL;

@@ -1,81 +1,213 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Apply the series to somebody's own tree, all of it or nothing.
+# Apply the series to somebody's own tree, all of it or nothing, or take it back.
 . "$(dirname "$0")/lib.sh"
 
 usage()
 {
 	cat <<EOF
-usage: KDIR=DIR scripts/apply.sh [-n] [-h]     (make apply KDIR=DIR [DRY=1])
+usage: scripts/apply.sh -d DIR [-n] [-R] [-h]     (make apply KDIR=DIR [DRY=1] [R=1])
 
 Applies the series to the kernel source in DIR, a git checkout or a plain tree.
 Nothing is committed. Nothing is changed if any patch does not apply; the
-patch, the file and the line are named.
+patch, the file and the line are named. Files are replaced, not written to, so
+that a tree that shares files with this one (cp -al) stays as it is. An
+interrupted run undoes itself; after one that was killed, the next run does.
 
   -n  only say what would be done
+  -R  take the series back out of DIR
 EOF
 }
 
-dry=${DRY:-}
-while getopts nh opt; do
+dry='' reverse='' kdir=''
+while getopts d:nRh opt; do
 	case $opt in
+	d) kdir=$OPTARG ;;
 	n) dry=1 ;;
+	R) reverse=1 ;;
 	h) usage; exit 0 ;;
 	*) usage >&2; exit 2 ;;
 	esac
 done
 kdir apply
 need git git
-if [ -e "$KDIR/.git" ] && ! git -C "$KDIR" diff --quiet HEAD; then
-	die "$KDIR has changes that are not committed: commit or stash them"
+need flock util-linux
+exec {lock}< "$kdir"
+flock -n "$lock" || die "another run is at work on $kdir: wait for it"
+
+# What a run leaves that was killed: the old files, and, once they are all there, their list.
+state=$kdir/.per-vma-lock.apply
+undo()
+{
+	local f
+	if [ -f "$state/list" ]; then
+		while read -r f; do
+			if [ -f "$state/old/$f" ]; then
+				mv -f "$state/old/$f" "$kdir/$f"
+			elif grep -qxF "$f" "$state/added"; then
+				rm -f "$kdir/$f"
+			fi
+		done < "$state/list"
+	fi
+	rm -rf "$state"
+}
+if [ -e "$state" ]; then
+	[ -z "$dry" ] ||
+		die "$kdir: a run was killed there and may have left it partly changed; the next one without DRY=1 undoes that"
+	undo
+	say "$kdir: undone what a run that was killed had begun"
 fi
 
 # On a copy of the files that the series touches, outside any repository.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/tree"
+early_files "$work/early"
 changed=() added=()
 while IFS=$'\t' read -r patch files; do
+	printf '%s\n' "$patch" >> "$work/patches"
+	for f in $files; do added+=("$f"); done
 	while read -r f; do
-		[ -f "$KDIR/$f" ] || die "$patch: $f: not in $KDIR"
+		[[ " ${added[*]} " != *" $f "* ]] || continue
+		[ -f "$kdir/$f" ] || die "$patch: $f: not in $kdir"
 		mkdir -p "$work/tree/$(dirname "$f")"
-		[ -f "$work/tree/$f" ] || { cp -p "$KDIR/$f" "$work/tree/$f"; changed+=("$f"); }
-	done < <(sed -n 's|^diff --git a/\(.*\) b/.*|\1|p' "$TOP/$patch")
-	for f in $files; do
-		[ ! -e "$KDIR/$f" ] || die "$patch: $f: exists in $KDIR already"
-		mkdir -p "$work/tree/$(dirname "$f")"
-		cp -p "$TOP/$f" "$work/tree/$f"
-		added+=("$f")
-	done
-	awk '/^diff --git /{ on = 1 } on' "$TOP/$patch" > "$work/patch"
-	[ -s "$work/patch" ] || continue
-	# git apply knows no fuzz: context has to match, offsets are told.
-	if ! (cd "$work/tree" && GIT_DIR=$work/none git apply -v "$work/patch") > "$work/log" 2>&1; then
-		at=$(sed -n 's/^error: patch failed: //p' "$work/log" | head -1)
-		die "$patch: does not apply at ${at:-$(sed -n 's/^error: //p' "$work/log" | head -1)}; $KDIR is unchanged"
-	fi
-	sed -n "s|^Hunk #|   $patch: hunk #|p" "$work/log" | grep offset || true
+		[ -f "$work/tree/$f" ] || { cp -p "$kdir/$f" "$work/tree/$f"; changed+=("$f"); }
+	done < <(files_of "$TOP/$patch")
 done < <(series_entries)
 
-say "Linux $version: ${#changed[@]} files changed, ${#added[@]} added"
+# try PATCH [-R]: on the copy. git apply knows no fuzz: context has to match.
+try()
+{
+	diff_of "$TOP/$1" > "$work/patch"
+	[ -s "$work/patch" ] || return 0
+	(cd "$work/tree" && GIT_DIR=$work/none git apply -v ${2:+"$2"} "${exclude[@]}" "$work/patch") \
+		> "$work/log" 2>&1
+}
+exclude=()
+for f in "${added[@]}"; do exclude+=("--exclude=$f"); done
+
+# How many of the patches are in the copy now? All, as they are here, none, or some.
+take_back()
+{
+	local patch f n=0
+	cp -rp "$work/tree" "$work/before"
+	while read -r patch; do
+		! try "$patch" -R || n=$((n + 1))
+	done < <(tac "$work/patches")
+	for f in "${added[@]}"; do
+		[ ! -e "$kdir/$f" ] || there=$((there + 1))
+		! cmp -s "$kdir/$f" "$TOP/$f" || same=$((same + 1))
+	done
+	reversed=$n
+}
+there=0 same=0
+total=$(wc -l < "$work/patches")
+if [ -n "$reverse" ] || [ -e "$kdir/mm/vma_lock.c" ]; then
+	take_back
+	if [ "$reversed" -lt "$total" ] || [ $same -lt ${#added[@]} ]; then
+		what="partly applied: $reversed of $total patches and $there of ${#added[@]} new files are there"
+		[ $same -eq $there ] || what+=", $((there - same)) of them not as they are here"
+		[ "$there" -gt 0 ] || what="not applied"
+		die "$kdir: the series is $what; nothing changed"
+	fi
+	[ -n "$reverse" ] || die "$kdir: the series is applied already"
+elif [ -e "$kdir/.git" ]; then
+	file=$(git -C "$kdir" status --porcelain -uno | sed -n "1s/^...//p")
+	[ -z "$file" ] || die "$kdir has changes that are not committed ($file): commit or stash them"
+fi
+
+if [ -z "$reverse" ]; then
+	while read -r patch; do
+		if ! try "$patch"; then
+			at=$(sed -n 's/^error: patch failed: //p' "$work/log" | head -1)
+			die "$patch: does not apply at ${at:-$(sed -n 's/^error: //p' "$work/log" | head -1)}; $kdir is unchanged"
+		fi
+		sed -n "s|^Hunk #|   $patch: hunk #|p" "$work/log" | grep offset || true
+	done < "$work/patches"
+	for f in "${added[@]}"; do
+		[ ! -e "$kdir/$f" ] || die "$f: exists in $kdir already; nothing changed"
+		mkdir -p "$work/tree/$(dirname "$f")"
+		cp -p "$TOP/$f" "$work/tree/$f"
+	done
+fi
+
+# What could fail later is looked at now.
+need_kb=$(($(du -sk "$work/tree" | cut -f1) * 3 + 1024))
+have_kb=$(df -Pk "$kdir" | awk 'NR == 2 { print $4 }')
+[ "$have_kb" -ge $need_kb ] || die "$kdir: $have_kb KiB are free there, $need_kb are needed; nothing changed"
+while read -r d; do
+	while [ ! -e "$kdir/$d" ]; do d=$(dirname "$d"); done
+	[ -w "$kdir/$d" ] || die "$kdir/$d: cannot be written to; nothing changed"
+done < <(printf '%s\n' . "${changed[@]}" "${added[@]}" | xargs -d '\n' -n1 dirname | sort -u)
+# -w is true for root even where the mount is read-only.
+[ -n "$dry" ] || touch "$kdir/." 2> /dev/null || die "$kdir: cannot be written to; nothing changed"
+! findmnt -no OPTIONS -T "$kdir" 2> /dev/null | grep -qE '(^|,)ro(,|$)' || die "$kdir: is read-only; nothing changed"
+
+say "Linux $version: ${#changed[@]} files changed, ${#added[@]} $([ -z "$reverse" ] && echo added || echo removed)"
 if [ -n "$dry" ]; then
 	printf 'M %s\n' "${changed[@]}"
-	printf 'A %s\n' "${added[@]}"
+	printf "$([ -z "$reverse" ] && echo A || echo D) %s\n" "${added[@]}"
 	say "nothing done (DRY)"
 	exit 0
 fi
 
-# Put in place at the end; should that fail half-way, everything goes back.
-mkdir "$work/old"
-undo()
+# The old files and the new ones whole into DIR first, then each by a rename.
+interrupted()
 {
-	for f in "${added[@]}"; do rm -f "$KDIR/$f"; done
-	cp -rp "$work/old/." "$KDIR/"
-	die "cannot write to $KDIR; it is as it was"
+	trap '' INT TERM HUP
+	undo
+	rm -rf "$work"
+	echo "apply.sh: $1; $kdir is as it was" >&2
+	exit "$2"
 }
-for f in "${changed[@]}"; do
-	mkdir -p "$work/old/$(dirname "$f")"
-	cp -p "$KDIR/$f" "$work/old/$f"
-done
-cp -r "$work/tree/." "$KDIR/" || undo
-say "applied to $KDIR; CONFIG_PER_VMA_LOCK is on by default on x86-64 and arm64"
+trap 'interrupted interrupted 130' INT TERM HUP
+fill()
+{
+	local f
+	mkdir -p "$state/old" "$state/new"
+	for f in "${changed[@]}"; do
+		mkdir -p "$state/old/$(dirname "$f")" && cp -p "$kdir/$f" "$state/old/$f" || return 1
+	done
+	if [ -n "$reverse" ]; then
+		for f in "${added[@]}"; do
+			mkdir -p "$state/old/$(dirname "$f")" && cp -p "$kdir/$f" "$state/old/$f" || return 1
+		done
+		: > "$state/added"
+	else
+		printf '%s\n' "${added[@]}" > "$state/added" || return 1
+	fi
+	cp -rp "$work/tree/." "$state/new/" || return 1
+	printf '%s\n' "${changed[@]}" "${added[@]}" > "$state/list.part" && sync -f "$state" &&
+		mv "$state/list.part" "$state/list"
+}
+move()
+{
+	local f
+	while read -r f; do
+		if [ -f "$state/new/$f" ]; then
+			mkdir -p "$kdir/$(dirname "$f")" && mv -f "$state/new/$f" "$kdir/$f" || return 1
+		else
+			rm -f "$kdir/$f" || return 1
+		fi
+	done < "$state/list"
+}
+fill && move || interrupted "cannot write to $kdir" 1
+# From here on it is done; without the list there is nothing to undo.
+mv "$state/list" "$state/done"
+trap - INT TERM HUP
+rm -rf "$state"
+if [ -n "$reverse" ]; then
+	# Directories that have become empty
+	printf '%s\n' "${added[@]}" | xargs -d '\n' -n1 dirname | sort -ru |
+		while read -r d; do rmdir -p --ignore-fail-on-non-empty "$kdir/$d" 2> /dev/null || true; done
+	say "taken back out of $kdir"
+	exit 0
+fi
+say "applied to $kdir; CONFIG_PER_VMA_LOCK is on by default on x86-64 and arm64"
+# Debian's .gitignore hides every new file from 'git add -A'.
+if [ -e "$kdir/.git" ]; then
+	hidden=$(git -C "$kdir" check-ignore -- "${added[@]}" | xargs) || true
+	[ -z "$hidden" ] || say "note: .gitignore hides the new files; 'git add -A' and then: git add -f $hidden"
+elif grep -qx '/\*' "$kdir/.gitignore" 2> /dev/null; then
+	say "note: .gitignore hides every file; in a new repository: git add -A -f"
+fi

@@ -6,28 +6,40 @@
 usage()
 {
 	cat <<EOF
-usage: scripts/deb.sh [-h] [FLAVOUR]     (make deb [FLAVOUR=amd64] [QUICK=1] [CONFIG=FILE])
+usage: scripts/deb.sh [-q] [-n] [-c FILE] [-h] [FLAVOUR]
+       (make deb [FLAVOUR=amd64] [QUICK=1] [DRY=1] [CONFIG=FILE])
 
 Builds linux-image, linux-headers and linux-libc-dev of build/linux into build/deb, by
 the kernel's own bindeb-pkg. FLAVOUR is one of Debian's linux-config-6.1 (amd64,
-cloud-amd64, rt-amd64; by default that of the running kernel, or amd64); CONFIG= is a
-configuration of yours. Debug information and module signatures, which want Debian's
+cloud-amd64, rt-amd64; by default that of the running kernel, or amd64). The packages
+have an ABI name of their own, 6.1.N-pervmaV-FLAVOUR, and are installed beside Debian's. Debug information and module signatures, which want Debian's
 tools and keys, are left out.
 
-QUICK=1 leaves modules out: packages that show that it builds and installs, not for use.
-DRY=1 stops when the configuration is made. amd64 is about 2,400 symbols that are
-built in and 3,900 modules: some hours on 2 cores.
+  -q  leave modules out: packages that show that it builds and installs, not for use
+  -n  stop when the configuration is made
+  -c  a configuration of yours, in place of Debian's
+
+amd64 is about 2,400 symbols that are built in and 3,900 modules: some hours on 2 cores.
 EOF
 }
-[ "${1:-}" != -h ] || { usage; exit 0; }
+quick='' dry='' config=
+while getopts qnc:h opt; do
+	case $opt in
+	q) quick=1 ;;
+	n) dry=1 ;;
+	c) config=$OPTARG ;;
+	h) usage; exit 0 ;;
+	*) usage >&2; exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
 [ $# -le 1 ] || { usage >&2; exit 2; }
 flavour=${1:-}
 if [ -z "$flavour" ]; then
 	flavour=$(uname -r | sed -n 's/.*-\(\(cloud-\|rt-\)\?amd64\)$/\1/p')
 	flavour=${flavour:-amd64}
 fi
-config=${CONFIG:-}
-[ -z "$config" ] || [ -f "$config" ] || die "CONFIG=$config: no such file"
+[ -z "$config" ] || [ -f "$config" ] || die "$config: no such file"
 
 "$TOP/scripts/tree.sh"
 "$TOP/scripts/deps.sh" dpkg-dev rsync kmod cpio fakeroot
@@ -55,15 +67,15 @@ mk() { kbuild "$TREE" "$out" x86_64 "$@"; }
 	set_to -d DEBUG_INFO -d DEBUG_INFO_BTF -e DEBUG_INFO_NONE -d DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT \
 		-d MODULE_SIG --set-str SYSTEM_TRUSTED_KEYS "" --set-str BUILD_SALT "" \
 		-e PER_VMA_LOCK -e PER_VMA_LOCK_STATS
-	[ -z "${QUICK:-}" ] || sed -i '/=m$/d' .config
+	[ -z "$quick" ] || sed -i '/=m$/d' .config
 	mk olddefconfig
 ) > "$log" 2>&1 || { tail -5 "$log" >&2; die "cannot configure, see $log"; }
 grep -qx CONFIG_PER_VMA_LOCK=y "$out/.config" ||
 	die "CONFIG_PER_VMA_LOCK did not survive: it wants SMP on x86-64 or arm64"
 say "$(grep -c '=y$' "$out/.config") symbols built in, $(grep -c '=m$' "$out/.config") modules"
-[ -z "${DRY:-}" ] || { say "nothing built (DRY)"; exit 0; }
+[ -z "$dry" ] || { say "nothing built (DRY)"; exit 0; }
 
 rm -f "$BUILD"/deb/*.deb
-build_kernel "$flavour" "" "$log" mk -j"${JOBS:-$(nproc)}" LOCALVERSION=-pervma \
+build_kernel "$flavour" "" "$log" mk -j"${JOBS:-$(nproc)}" LOCALVERSION="-pervma$(cat "$TOP/VERSION")-$flavour" \
 	KDEB_PKGVERSION="$(tree_version "$TREE")-1" DPKG_FLAGS=-d bindeb-pkg
 (cd "$BUILD/deb" && ls -s --block-size=k -- *.deb)

@@ -18,7 +18,7 @@ EOF
 [ $# -eq 0 ] || { usage >&2; exit 2; }
 rounds_or 7 5
 
-"$TOP/scripts/deps.sh"
+"$TOP/scripts/deps.sh" -g demo
 "$TOP/scripts/tree.sh"
 "$TOP/scripts/kernel.sh" pervma
 bench_programs

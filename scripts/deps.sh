@@ -3,25 +3,72 @@
 # Install what the project needs, or the packages given, unless they are there.
 . "$(dirname "$0")/lib.sh"
 
-packages=(linux-source-6.1 qemu-system-x86 qemu-system-arm busybox-static
-	build-essential gcc-aarch64-linux-gnu libc6-dev-arm64-cross
-	bc bison ccache cpio e2fsprogs file flex git kmod libelf-dev libssl-dev perl python3
-	relacy-dev rsync sparse spin xz-utils)
+declare -A groups=(
+	[demo]="linux-source-6.1 qemu-system-x86 busybox-static build-essential bc bison ccache cpio
+		file flex git kmod libelf-dev libssl-dev perl python3 rsync util-linux xz-utils"
+	[test]="qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross e2fsprogs relacy-dev
+		sparse spin python3-docutils shellcheck b4 quilt"
+	[full]="gcc-riscv64-linux-gnu qemu-system-misc"
+	[bench]="linux-source-6.12 python3-matplotlib"
+	[programs]="stress-ng golang-go"
+	[deb]="dpkg-dev fakeroot linux-config-6.1"
+)
+usage()
+{
+	cat <<EOF
+usage: scripts/deps.sh [-h] [-g GROUP]... [PACKAGE]...     (make deps [GROUP=GROUP])
 
-[ "${1:-}" != -h ] || {
-	echo "usage: scripts/deps.sh [-h] [PACKAGE]...     (make deps)"
-	echo "Installs, with apt-get: ${packages[*]}"
-	exit 0
+Installs, with apt-get, what make demo, test and check need; or GROUPs: demo, test,
+full (FULL=1), bench, programs, deb, all; or PACKAGEs. After that no target wants
+the network or root. Where there is no apt-get, or no root, it names what is missing.
+EOF
 }
-[ $# -eq 0 ] || packages=("$@")
+chosen=()
+while getopts g:h opt; do
+	case $opt in
+	g) chosen+=("$OPTARG") ;;
+	h) usage; exit 0 ;;
+	*) usage >&2; exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+packages=("$@")
+[ ${#chosen[@]} -gt 0 ] || [ $# -gt 0 ] || chosen=(demo test)
+[ "${chosen[*]}" != all ] || chosen=("${!groups[@]}")
+for g in ${chosen[@]+"${chosen[@]}"}; do
+	[ -n "${groups[$g]:-}" ] || die "$g: no such group; there are $(printf '%s\n' "${!groups[@]}" all | sort | xargs)"
+	read -ra more -d '' <<< "${groups[$g]}" || true
+	packages+=("${more[@]}")
+done
+
+# What another distribution calls otherwise is known by what it brings.
+declare -A brings=(
+	[linux-source-6.1]=/usr/src/linux-source-6.1.tar.xz [linux-source-6.12]=/usr/src/linux-source-6.12.tar.xz
+	[qemu-system-x86]=qemu-system-x86_64 [qemu-system-arm]=qemu-system-aarch64 [busybox-static]=busybox
+	[build-essential]=gcc [libelf-dev]=/usr/include/libelf.h [libssl-dev]=/usr/include/openssl/ssl.h
+	[util-linux]=flock [xz-utils]=xz [gcc-aarch64-linux-gnu]=aarch64-linux-gnu-gcc
+	[libc6-dev-arm64-cross]=/usr/aarch64-linux-gnu/lib/libc.a [e2fsprogs]=mkfs.ext4
+	[relacy-dev]=/usr/include/relacy/relacy.hpp [python3-docutils]=rst2html
+	[gcc-riscv64-linux-gnu]=riscv64-linux-gnu-gcc [qemu-system-misc]=qemu-system-riscv64
+	[python3-matplotlib]=python3 [golang-go]=go [dpkg-dev]=dpkg-buildpackage
+	[linux-config-6.1]=/usr/src/linux-config-6.1
+)
 missing=()
 for p in "${packages[@]}"; do
-	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
+	if command -v dpkg-query > /dev/null; then
+		dpkg-query -W -f '${Status}' "$p" 2> /dev/null | grep -q 'ok installed' || missing+=("$p")
+	else
+		what=${brings[$p]:-$p}
+		[ -e "$what" ] || command -v "$what" > /dev/null || missing+=("$p ($what)")
+	fi
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
-say "installing ${missing[*]}"
-command -v apt-get >/dev/null || die "no apt-get here: install ${missing[*]}"
+if ! command -v apt-get > /dev/null; then
+	printf '   %s\n' "${missing[@]}" >&2
+	die "no apt-get here: install these, Debian's names and what they bring"
+fi
 [ "$(id -u)" = 0 ] || die "not root: run 'apt-get install ${missing[*]}' first"
+say "installing ${missing[*]}"
 mkdir -p "$BUILD"
 {
 	apt-get update &&

@@ -21,7 +21,7 @@ trusted=$(git config --global --get-all safe.directory 2> /dev/null) || true
 for v in "${!GIT_@}" "${!KBUILD_@}" "${!KCONFIG_@}"; do unset "$v"; done
 unset v MAKEFLAGS MFLAGS MAKELEVEL O V C W M LLVM CROSS_COMPILE KCFLAGS KCPPFLAGS KAFLAGS LOCALVERSION \
 	CFLAGS CPPFLAGS LDFLAGS CC HOSTCC GREP_OPTIONS POSIXLY_CORRECT CDPATH
-export LC_ALL=C.UTF-8 GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_COUNT=0 GIT_PAGER=cat
+export LC_ALL=C.UTF-8 GIT_CONFIG_GLOBAL=$BUILD/.no-settings GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_COUNT=0 GIT_PAGER=cat
 # Of no repository either: these win over its own configuration.
 git_setting()
 {
@@ -34,7 +34,7 @@ for v in color.ui=false diff.noprefix=false diff.mnemonicPrefix=false diff.renam
 	diff.suppressBlankEmpty=false diff.submodule=short diff.ignoreSubmodules=none \
 	apply.whitespace=nowarn apply.ignoreWhitespace=no core.autocrlf=false core.quotePath=false \
 	core.hooksPath=/dev/null core.fsmonitor=false commit.gpgSign=false tag.gpgSign=false \
-	commit.verbose=false commit.cleanup=default log.showSignature=false log.date=default \
+	commit.verbose=false log.showSignature=false log.date=default \
 	format.numbered=auto format.signOff=false format.suffix=.patch \
 	format.thread=false format.coverLetter=auto format.from=false format.useAutoBase=false \
 	format.notes=false format.subjectPrefix=PATCH format.signature= \
@@ -106,7 +106,7 @@ under_way()
 }
 
 # uncommitted DIR: the first changed or new file there, if any
-uncommitted() { git -C "$1" status --porcelain 2> /dev/null | head -1 | cut -c4-; }
+uncommitted() { git -C "$1" status --porcelain 2> /dev/null | sed -n "1s/^...//p"; }
 
 # need COMMAND PACKAGE: one clear line when something is not installed
 need()

@@ -29,6 +29,7 @@ restore() { git -C "$TREE" checkout -q -f HEAD; }
 trap restore EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$BUILD/selftests" "$BUILD/results"
+export VM_RESULTS=$BUILD/results/mutants
 make -s -C "$TREE/tools/testing/selftests/mm" OUTPUT="$BUILD/selftests"
 
 # The tests have to pass on what they are to fail without.
@@ -44,7 +45,7 @@ if [ "$only" = '*' ]; then
 fi
 
 killed=0 survived=0
-while IFS= read -r line; do
+while IFS= read -r line <&9; do
 	[[ $line != '#'* && -n $line ]] || continue
 	name=${line%%: *} rest=${line#*: }
 	file=${rest%%: *} rest=${rest#*: }
@@ -58,7 +59,7 @@ while IFS= read -r line; do
 	sed -i "$script" "$TREE/$file"
 	! git -C "$TREE" diff --quiet HEAD || die "mutant $name: its sed script changes nothing in $file"
 	"$TOP/scripts/kernel.sh" mutant
-	rm -f "$BUILD/results/mutant-x86_64/conclusion.txt"
+	rm -f "$VM_RESULTS/conclusion.txt"
 	for try in 1 2 3; do
 		status=0
 		race=${test#* }
@@ -70,7 +71,7 @@ while IFS= read -r line; do
 	# Only by a test that says so, a splat, or a hang of the running guest:
 	# what did not run at all has killed nothing.
 	why=$(grep -m1 '^not ok' "$BUILD/results/mutant-$name.tap" ||
-		grep -E "^splat|in phase 'run'" "$BUILD/results/mutant-x86_64/conclusion.txt") || true
+		grep -E "^splat|in phase 'run'" "$VM_RESULTS/conclusion.txt") || true
 	if [ $status -eq 0 ]; then
 		survived=$((survived + 1))
 		echo "SURVIVED $name: $test passes"
@@ -80,6 +81,6 @@ while IFS= read -r line; do
 	else
 		die "mutant $name: $test did not run, status $status: $(cat "$BUILD/test.err")"
 	fi
-done < "$list"
+done 9< "$list"
 echo "$killed killed, $survived survived"
 [ $killed -gt 0 ] && [ $survived -eq 0 ]

@@ -6,21 +6,29 @@
 usage()
 {
 	cat <<EOF
-usage: KDIR=DIR scripts/rebase.sh [-h]     (make rebase KDIR=DIR)
+usage: scripts/rebase.sh -d DIR [-h]     (make rebase KDIR=DIR)
 
 For a stable update: takes the patches one after the other to the kernel source in
 DIR, as 'git rebase' would, and says of each whether it goes on as it is, goes
 on where the lines have moved, or conflicts, and where. A patch that conflicts is
 left out; those behind it may then conflict for want of it. DIR is not changed. The
 result, of the files that the series touches, is in build/rebase, branch "new".
-The exit status is 1 if any patch conflicts.
+The exit status is 1 if any patch conflicts. To resolve: make tree KDIR=DIR, which
+leaves build/linux in a git rebase; finish it, and make refresh.
 EOF
 }
-[ "${1:-}" != -h ] || { usage; exit 0; }
-[ $# -eq 0 ] || { usage >&2; exit 2; }
+kdir=
+while getopts d:h opt; do
+	case $opt in
+	d) kdir=$OPTARG ;;
+	h) usage; exit 0 ;;
+	*) usage >&2; exit 2 ;;
+	esac
+done
 kdir rebase
-# Which would lay out DIR.
-KDIR="" "$TOP/scripts/tree.sh"
+unpatched
+[ -d "$TREE/.git" ] || "$TOP/scripts/tree.sh"
+exclusive tree
 
 work=$BUILD/rebase
 rm -rf "$work"
@@ -38,7 +46,7 @@ git -C "$TREE" format-patch -q -k --no-signature --stdout base..HEAD | git am -q
 
 git checkout -q -b new base
 for f in "${files[@]}"; do
-	if [ -f "$KDIR/$f" ]; then cp "$KDIR/$f" "$f"; else rm "$f"; fi
+	if [ -f "$kdir/$f" ]; then cp "$kdir/$f" "$f"; else rm "$f"; fi
 done
 git add -A
 changed=$(git diff --cached --name-only | wc -l)

@@ -34,7 +34,7 @@ exclusive tree
 cd "$TREE"
 doing=$(under_way .)
 [ -z "$doing" ] || die "build/linux is in the middle of a git $doing: finish or abort it first"
-file=$(git status --porcelain -uno | head -1 | cut -c4-)
+file=$(git status --porcelain -uno | sed -n "1s/^...//p")
 [ -z "$file" ] || die "build/linux has changes that are not committed ($file): commit them first"
 file=$(uncommitted .)
 [ -z "$file" ] || say "note: $file is in no commit, and so not in the series"

@@ -34,6 +34,7 @@ for guest in "${guests[@]}"; do
 	"$TOP/scripts/kernel.sh" "${guest%-*}" "${guest#*-}"
 done
 out=$BUILD/soak
+export VM_RESULTS=$BUILD/results/soak
 rm -rf "$out"
 mkdir -p "$out"
 
@@ -60,7 +61,7 @@ while :; do
 				failed=$((failed + 1))
 				failures[$name]=$((${failures[$name]:-0} + 1))
 				say "round $round, $guest, vma_lock_$prog: FAILED, status $status: $(grep -m1 '^not ok' "$out/$name.$round" || tail -n 1 "$out/$name.$round.err")"
-				cp "$BUILD/results/$guest/console.log" "$out/$name.$round.console" 2> /dev/null || true
+				cp "$VM_RESULTS/console.log" "$out/$name.$round.console" 2> /dev/null || true
 			fi
 		done
 	done

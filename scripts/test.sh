@@ -68,12 +68,13 @@ check()
 	fi
 }
 
-# tap NAME FILE STATUS [RESULTS]: each line of a TAP file is a test; so is its
-# end. In RESULTS the guest has left its conclusion.
+# tap NAME FILE STATUS [GUEST]: each line of a TAP file is a test; so is its end. If
+# it was a guest's, that has left its conclusion.
 tap()
 {
 	local name=$1 file=$2 status=$3 conclusion line desc plan
-	conclusion=$(cat "$BUILD/results/${4:-}/conclusion.txt" 2>/dev/null) || true
+	conclusion=
+	[ -z "${4:-}" ] || conclusion=$(cat "$VM_RESULTS/conclusion.txt" 2>/dev/null) || true
 	while IFS= read -r line; do
 		case $line in
 		'ok '*'# SKIP'*) desc=${line#ok * }; skip "$name: ${desc%%#*}" "${line##*SKIP}" ;;
@@ -84,14 +85,15 @@ tap()
 	plan=$(sed -n 's/^1\.\.\([0-9]*\).*/\1/p' "$file" | head -1)
 	if [ "${plan:-x}" != "$(grep -cE '^(not )?ok ' "$file")" ]; then
 		fail "$name" "ended before its plan, status $status: $conclusion"
-		[ ! -f "$BUILD/results/${4:-}/console.log" ] ||
-			tail -n 120 "$BUILD/results/$4/console.log" | sed 's/^/     | /'
+		[ -z "${4:-}" ] || [ ! -f "$VM_RESULTS/console.log" ] ||
+			tail -n 120 "$VM_RESULTS/console.log" | sed 's/^/     | /'
 	elif [ "$status" -eq 125 ]; then
 		fail "$name" "$conclusion"
 	fi
 }
 
 mkdir -p "$BUILD/bench" "$BUILD/results"
+export VM_RESULTS=$BUILD/results/guest
 "$TOP/scripts/tree.sh"
 
 # --- host
@@ -111,15 +113,17 @@ for group in model spin litmus unit coverage stress stress-tsan stress-asan muta
 done
 
 # --- tree
-# The part of a kernel tree that the series touches, at commit $1, in $2
+# What the series touches of the kernel tree
+touched() { git -C "$TREE" diff --name-only base HEAD; }
+
+# The same of commit $1, in $2
 part()
 {
+	local files
+	mapfile -t files < <(git -C "$TREE" ls-tree -r --name-only "$1" -- Makefile Kconfig .gitignore $(touched))
 	rm -rf "$2"
 	mkdir "$2"
-	git -C "$TREE" archive "$1" Makefile Kconfig arch/x86 arch/arm64/Kconfig arch/arm64/mm fs include ipc kernel mm \
-		Documentation/mm Documentation/admin-guide Documentation/filesystems \
-		tools/testing/selftests/Makefile \
-		"${@:3}" | tar x -C "$2"
+	git -C "$TREE" archive "$1" -- "${files[@]}" | tar x -C "$2"
 }
 
 # Each on a copy of this repository, so that the checkout stays as it is.
@@ -128,9 +132,18 @@ copy()
 	rm -rf "$BUILD/copy"
 	mkdir -p "$BUILD/copy/build"
 	(cd "$TOP" && tar c --exclude=./build --exclude=./.git .) | tar x -C "$BUILD/copy"
-	git clone -q --shared "$TREE" "$BUILD/copy/build/linux"
-	git -C "$BUILD/copy/build/linux" config user.name test
-	git -C "$BUILD/copy/build/linux" config user.email test@localhost
+	clone "$BUILD/copy/build/linux"
+	cp "$BUILD"/.tree-source "$BUILD"/.base-source "$BUILD"/.tree-head "$BUILD/copy/build/"
+}
+# A clone of build/linux, in which the files that the series touches are checked out
+clone()
+{
+	git clone -q --shared --no-checkout "$TREE" "$1"
+	git -C "$1" config user.name test
+	git -C "$1" config user.email test@localhost
+	{ echo /Makefile; echo /Kconfig; touched | sed 's|^|/|'; } |
+		git -C "$1" sparse-checkout set --no-cone --stdin
+	git -C "$1" checkout -q main
 }
 same() { diff -r --exclude=build --exclude=.git "$TOP" "$BUILD/copy"; }
 
@@ -166,19 +179,17 @@ exported_series_applies_with_git_am()
 {
 	"$TOP/scripts/export.sh"
 	rm -rf "$BUILD/am"
-	git clone -q --shared -b main "$TREE" "$BUILD/am"
+	clone "$BUILD/am"
 	cd "$BUILD/am"
-	git checkout -q "$(git -C "$TREE" rev-parse base)"
-	git config user.name test
-	git config user.email test@localhost
-	(cd "$BUILD/series" && xargs cat < series) | git am -q
+	git checkout -q base
+	git am -q "$BUILD"/series/*.patch
 	git diff --quiet "$(git -C "$TREE" rev-parse HEAD)"
 }
 apply_takes_a_plain_tree()
 {
 	part base "$BUILD/plain"
-	KDIR=$BUILD/plain "$TOP/scripts/apply.sh"
-	part HEAD "$BUILD/plain.want" Kconfig.pervma tools/testing/selftests/mm
+	"$TOP/scripts/apply.sh" -d "$BUILD/plain"
+	part HEAD "$BUILD/plain.want"
 	diff -r "$BUILD/plain" "$BUILD/plain.want"
 }
 apply_leaves_alone_what_does_not_fit()
@@ -189,7 +200,7 @@ apply_leaves_alone_what_does_not_fit()
 		"$BUILD/plain/include/linux/mmap_lock.h"
 	rm -rf "$BUILD/plain.want"
 	cp -r "$BUILD/plain" "$BUILD/plain.want"
-	! out=$(KDIR=$BUILD/plain "$TOP/scripts/apply.sh" 2>&1) || return 1
+	! out=$("$TOP/scripts/apply.sh" -d "$BUILD/plain" 2>&1) || return 1
 	echo "$out"
 	# The patch, the file and the line
 	grep -q 'exclude-the-readers.*include/linux/mmap_lock.h:[0-9]' <<< "$out"
@@ -199,17 +210,279 @@ rebase_names_what_conflicts()
 {
 	local out
 	part base "$BUILD/plain"
-	out=$(KDIR=$BUILD/plain "$TOP/scripts/rebase.sh")
+	out=$("$TOP/scripts/rebase.sh" -d "$BUILD/plain")
 	echo "$out"
 	[ "$(grep -c '^ok ' <<< "$out")" = "$(git -C "$TREE" rev-list --count base..HEAD)" ]
 	# A line more at the top, and another that a hunk wants to change
 	sed -i '1i/* moved */' "$BUILD/plain/mm/mincore.c"
 	sed -i 's/down_write_nested(&mm->mmap_lock, subclass);/something_else();/' \
 		"$BUILD/plain/include/linux/mmap_lock.h"
-	! out=$(KDIR=$BUILD/plain "$TOP/scripts/rebase.sh") || return 1
+	! out=$("$TOP/scripts/rebase.sh" -d "$BUILD/plain") || return 1
 	echo "$out"
 	grep -q '^moved .*mincore' <<< "$out"
 	grep -A1 '^conflicts .*exclude the readers' <<< "$out" | grep -q 'include/linux/mmap_lock.h:[0-9]'
+}
+# fails TEXT COMMAND...: with a line that has TEXT
+fails()
+{
+	local text=$1 out
+	shift
+	! out=$("$@" 2>&1) || { echo "not refused: $*: $out"; return 1; }
+	echo "$out"
+	grep -q -- "$text" <<< "$out" || { echo "not '$text': $*"; return 1; }
+}
+# refused TEXT COMMAND...: the same, and nothing is changed
+refused() { fails "$@" && same; }
+refresh_refuses_to_lose_work()
+{
+	copy
+	local c=$BUILD/copy t=$BUILD/copy/build/linux
+	git -C "$t" checkout -q HEAD~3
+	refused 'older commit' "$c/scripts/refresh.sh"
+	git -C "$t" checkout -q base
+	refused 'no commit on its base' "$c/scripts/refresh.sh"
+	git -C "$t" checkout -q main
+	# A commit dropped
+	git -C "$t" reset -q --hard HEAD~1
+	git -C "$t" commit -q --allow-empty -m 'Another' && git -C "$t" reset -q --soft HEAD~2 &&
+		git -C "$t" commit -q -m 'mm: two in one'
+	refused 'if that is meant' "$c/scripts/refresh.sh"
+	git -C "$t" reset -q --hard "$(cat "$BUILD/.tree-head")"
+	# In the middle of something
+	GIT_SEQUENCE_EDITOR='sed -i 1ibreak' git -C "$t" rebase -q -i HEAD~2
+	refused 'middle of a git rebase' "$c/scripts/refresh.sh"
+	refused 'middle of a git rebase' "$c/scripts/tree.sh" -d "$BUILD/plain"
+	git -C "$t" rebase --abort
+	git -C "$t" bisect start HEAD base > /dev/null
+	refused 'middle of a git bisect' "$c/scripts/refresh.sh"
+	git -C "$t" bisect reset
+	# A merge
+	git -C "$t" checkout -q -b side HEAD~1
+	git -C "$t" commit -q --allow-empty -m side
+	git -C "$t" checkout -q main
+	git -C "$t" merge -q --no-edit side
+	refused 'is a merge' "$c/scripts/refresh.sh"
+	git -C "$t" reset -q --hard HEAD~1
+	# Not laid out to its end
+	mv "$c/build/.tree-source" "$c/build/kept"
+	refused "run 'make tree' first" "$c/scripts/refresh.sh"
+	mv "$c/build/kept" "$c/build/.tree-source"
+	# Work that make tree and make clean would remove
+	echo >> "$t/mm/vma_lock.c"
+	refused 'not committed' "$c/scripts/tree.sh" -d "$BUILD/plain"
+	refused 'in no commit' "$c/scripts/clean.sh"
+	git -C "$t" commit -q -a -m 'Mine'
+	refused 'not in the series' "$c/scripts/clean.sh"
+	git -C "$t" reset -q --hard HEAD~1
+	refused 'side' "$c/scripts/clean.sh"
+	git -C "$t" branch -q -D side
+	"$c/scripts/refresh.sh"
+	same
+	"$c/scripts/clean.sh"
+	[ ! -e "$c/build" ]
+}
+settings_have_no_effect()
+{
+	copy
+	local home=$BUILD/copy/build/home c=$BUILD/copy f
+	"$c/scripts/export.sh" && cp -r "$c/build/series" "$c/build/series.want"
+	mkdir "$home"
+	for f in 'color.ui always' 'diff.external false' 'diff.noprefix true' 'diff.mnemonicPrefix true' \
+		'commit.gpgSign true' 'format.suffix .txt' 'format.attach yes' 'format.signOff true' \
+		'format.headers X-Mine: yes' 'format.thread deep' 'format.coverLetter true' \
+		'format.subjectPrefix MINE' 'diff.context 1' 'diff.algorithm patience' 'core.pager false' \
+		'apply.whitespace error' 'core.autocrlf true' 'log.showSignature true' 'gpg.program false'; do
+		git config --file "$home/.gitconfig" "${f%% *}" "${f#* }"
+		git -C "$c/build/linux" config "${f%% *}" "${f#* }"
+	done
+	# Whoever builds modules has these.
+	export HOME=$home GIT_EXTERNAL_DIFF=false KDIR=/none ARCH=mips CONFIG=/none KERNEL=none FORCE=1
+	make -s -C "$c" refresh
+	same
+	make -s -C "$c" series
+	diff -r "$c/build/series" "$c/build/series.want"
+	rm "$c/build/.tree-source"
+	make -s -C "$c" tree
+	[ "$(git -C "$c/build/linux" rev-parse HEAD)" = "$(cat "$BUILD/.tree-head")" ]
+}
+later_patch_changes_an_added_file()
+{
+	copy
+	local c=$BUILD/copy t=$BUILD/copy/build/linux
+	sed -i 's/A glance, to save/A second glance, to save/' "$t/mm/vma_lock.c"
+	echo '/* more */' >> "$t/mm/mincore.c"
+	git -C "$t" commit -q -a -m $'mm/vma_lock: look twice\n\nMainline: no'
+	"$c/scripts/refresh.sh"
+	grep -q 'A second glance' "$c/mm/vma_lock.c"
+	grep -q '^-.*A glance' "$c/mm/vma-lock-look-twice.patch"
+	git -C "$t" rev-parse 'HEAD^{tree}' > "$c/build/want"
+	rm "$c/build/.tree-source"
+	"$c/scripts/tree.sh"
+	[ "$(git -C "$t" rev-parse 'HEAD^{tree}')" = "$(cat "$c/build/want")" ]
+	part base "$BUILD/plain"
+	"$c/scripts/apply.sh" -d "$BUILD/plain"
+	cmp "$BUILD/plain/mm/vma_lock.c" "$c/mm/vma_lock.c"
+	"$c/scripts/apply.sh" -d "$BUILD/plain" -R
+	# Dropped again, on purpose
+	git -C "$t" reset -q --hard HEAD~1
+	"$c/scripts/refresh.sh" -f
+	same
+}
+a_conflict_ends_in_a_series()
+{
+	copy
+	local c=$BUILD/copy t=$BUILD/copy/build/linux n
+	n=$(git -C "$TREE" rev-list --count base..HEAD)
+	part base "$BUILD/plain"
+	sed -i 's/down_write_nested(&mm->mmap_lock, subclass);/something_else();/' \
+		"$BUILD/plain/include/linux/mmap_lock.h"
+	! "$c/scripts/tree.sh" -d "$BUILD/plain" || return 1
+	[ -d "$t/.git/rebase-merge" ]
+	[ "$(git -C "$t" diff --name-only --diff-filter=U)" = include/linux/mmap_lock.h ]
+	# Take the patch's side
+	git -C "$t" checkout -q --theirs include/linux/mmap_lock.h
+	git -C "$t" add include/linux/mmap_lock.h
+	GIT_EDITOR=: git -C "$t" rebase --continue
+	"$c/scripts/refresh.sh"
+	[ "$(git -C "$t" rev-list --count base..HEAD)" = "$n" ]
+	"$c/scripts/apply.sh" -d "$BUILD/plain"
+	fails 'no such directory' "$c/scripts/tree.sh" -d "$BUILD/plain.none"
+}
+mails_are_one_thread()
+{
+	copy
+	local c=$BUILD/copy m=$BUILD/copy/build/mails v
+	v=v$(cat "$TOP/VERSION")
+	"$c/scripts/export.sh"
+	echo mine > "$c/build/series/mine.patch"
+	cp -r "$c/build/series" "$c/build/once"
+	"$c/scripts/export.sh"
+	diff -r "$c/build/series" "$c/build/once"
+	rm "$c/build/series/mine.patch"
+	[ "$(grep -c '^Message-ID: ' "$c/build/series/$v.mbox")" = $(($(git -C "$TREE" rev-list --count base..HEAD) + 1)) ]
+	clone "$m"
+	cd "$m"
+	mkdir "$c/build/b4"
+	git checkout -q base
+	b4 --offline-mode am -m "$c/build/series/$v.mbox" -o "$c/build/b4" 2>&1
+	git am -q "$c"/build/b4/*.mbx
+	git diff --exit-code main HEAD > /dev/null
+	part base "$BUILD/plain"
+	cd "$BUILD/plain"
+	QUILT_PATCHES=$c/build/series quilt push -a --fuzz=0 > "$c/build/quilt.log" 2>&1 ||
+		{ tail "$c/build/quilt.log"; return 1; }
+	part HEAD "$BUILD/plain.want"
+	diff -r --exclude=.pc "$BUILD/plain" "$BUILD/plain.want"
+}
+apply_replaces_files()
+{
+	part base "$BUILD/plain"
+	rm -rf "$BUILD/plain.want" "$BUILD/plain.link"
+	cp -r "$BUILD/plain" "$BUILD/plain.want"
+	cp -al "$BUILD/plain" "$BUILD/plain.link"
+	"$TOP/scripts/apply.sh" -d "$BUILD/plain.link"
+	diff -r "$BUILD/plain" "$BUILD/plain.want"
+	fails 'applied already' "$TOP/scripts/apply.sh" -d "$BUILD/plain.link"
+	rm "$BUILD/plain.link/mm/vma_fault.c"
+	fails 'partly applied' "$TOP/scripts/apply.sh" -d "$BUILD/plain.link"
+	cp "$TOP/mm/vma_fault.c" "$BUILD/plain.link/mm/"
+	make -s -C "$TOP" apply KDIR="$BUILD/plain.link" DRY=0 R=1
+	diff -r "$BUILD/plain.link" "$BUILD/plain.want"
+	# What Debian's .gitignore hides is said.
+	printf '# Debian packaging: ignore\n/*\n' > "$BUILD/plain.link/.gitignore"
+	"$TOP/scripts/apply.sh" -d "$BUILD/plain.link" | grep 'git add -A -f'
+}
+# after_a_while COMMAND...: runs it, and ends it at a random time with a random signal
+after_a_while()
+{
+	local pid sig
+	set -m
+	"$@" > "$BUILD/interrupted.log" 2>&1 &
+	pid=$!
+	set +m
+	sleep "0.$(printf %04d $((RANDOM % ${within:-4000})))"
+	sig=$(shuf -n1 -e INT TERM HUP KILL)
+	kill -"$sig" -- -$pid 2> /dev/null || sig=none
+	wait $pid 2> /dev/null || true
+	echo "interrupted by $sig: $*"
+}
+# 0.4 s is about what each takes.
+interrupts_lose_nothing()
+{
+	local i c=$BUILD/copy t=$BUILD/copy/build/linux times=4 state
+	[ -z "${FULL:-}" ] || times=34
+	part base "$BUILD/plain"
+	part HEAD "$BUILD/plain.applied"
+	rm -rf "$BUILD/plain.want"
+	cp -r "$BUILD/plain" "$BUILD/plain.want"
+	for i in $(seq $times); do
+		rm -rf "$BUILD/plain"
+		cp -r "$BUILD/plain.want" "$BUILD/plain"
+		within=9000 after_a_while "$TOP/scripts/apply.sh" -d "$BUILD/plain"
+		if [ -e "$BUILD/plain/.per-vma-lock.apply" ]; then
+			# Killed: the next run says so, and goes on.
+			fails 'was killed' "$TOP/scripts/apply.sh" -n -d "$BUILD/plain" || return 1
+			"$TOP/scripts/apply.sh" -d "$BUILD/plain"
+		fi
+		state=applied
+		diff -rq "$BUILD/plain" "$BUILD/plain.applied" > /dev/null || state=want
+		diff -r "$BUILD/plain" "$BUILD/plain.$state"
+	done
+	copy
+	sed -i 's/A glance, to save/A first glance, to save/' "$t/mm/vma_lock.c"
+	git -C "$t" commit -q -a --fixup "$(git -C "$t" log --format=%H -1 --diff-filter=A -- mm/vma_lock.c)"
+	GIT_SEQUENCE_EDITOR=: git -C "$t" rebase -q -i --autosquash base
+	for i in $(seq $times); do
+		within=9000 after_a_while "$c/scripts/refresh.sh"
+	done
+	"$c/scripts/refresh.sh"
+	grep -q 'A first glance' "$c/mm/vma_lock.c"
+	sed -i 's/A first glance, to save/A glance, to save/' "$c/mm/vma_lock.c"
+	same
+	for i in $(seq $times); do
+		within=9000 after_a_while "$c/scripts/tree.sh"
+		# Whatever it left, nothing is lost to a refresh.
+		"$c/scripts/refresh.sh" || true
+		same
+	done
+	"$c/scripts/tree.sh"
+	[ "$(git -C "$t" rev-parse 'HEAD^{tree}')" = "$(git -C "$TREE" rev-parse 'HEAD^{tree}')" ]
+	[ -z "$(git -C "$t" status --porcelain)" ]
+	! ls -d "$c"/*/*.new-* "$c"/mm/*.new-* 2> /dev/null
+}
+one_at_a_time()
+{
+	copy
+	mkdir -p "$BUILD/copy/build"
+	# Until its stdin ends
+	coproc flock "$BUILD/copy/build/.lock-tree" sh -c 'echo held; cat'
+	read -r _ <&"${COPROC[0]}"
+	rm "$BUILD/copy/build/.tree-source"
+	local status=0
+	refused 'another run' "$BUILD/copy/scripts/tree.sh" || status=$?
+	exec {COPROC[1]}>&-
+	wait
+	return $status
+}
+debian_source_package()
+{
+	local d=$BUILD/plain n
+	part base "$d"
+	mkdir -p "$d/debian/patches"
+	n=$(git -C "$TREE" rev-list --count base..HEAD)
+	printf 'linux (%s-1) bookworm; urgency=low\n' "$(tree_version "$TREE")" > "$d/debian/changelog"
+	printf 'a.patch\n' > "$d/debian/patches/series"
+	: > "$d/debian/patches/a.patch"
+	make -s -C "$TOP" quilt-debian DIR="$d"
+	make -s -C "$TOP" quilt-debian DIR="$d"
+	[ "$(grep -c '^features/all/per-vma-lock/' "$d/debian/patches/series")" = "$n" ]
+	[ "$(grep -l '^Origin: ' "$d"/debian/patches/features/all/per-vma-lock/*.patch | wc -l)" = "$n" ]
+	cd "$d"
+	sed -i '/^a.patch/d' debian/patches/series
+	QUILT_PATCHES=debian/patches quilt push -a --fuzz=0 > "$BUILD/quilt.log" 2>&1 || { tail "$BUILD/quilt.log"; return 1; }
+	rm -rf .pc debian
+	part HEAD "$BUILD/plain.want"
+	diff -r "$d" "$BUILD/plain.want"
 }
 phase "tree"
 check tree:refresh-changes-nothing refresh_changes_nothing
@@ -219,7 +492,16 @@ check tree:exported-series-applies-with-git-am exported_series_applies_with_git_
 check tree:apply-takes-a-plain-tree apply_takes_a_plain_tree
 check tree:apply-leaves-alone-what-does-not-fit apply_leaves_alone_what_does_not_fit
 check tree:rebase-names-what-conflicts rebase_names_what_conflicts
-rm -rf "$BUILD/rebase" "$BUILD/copy" "$BUILD/am" "$BUILD/plain" "$BUILD/plain.want"
+check tree:refresh-refuses-to-lose-work refresh_refuses_to_lose_work
+check tree:settings-have-no-effect settings_have_no_effect
+check tree:later-patch-changes-an-added-file later_patch_changes_an_added_file
+check tree:a-conflict-ends-in-a-series a_conflict_ends_in_a_series
+check tree:mails-are-one-thread mails_are_one_thread
+check tree:apply-replaces-files apply_replaces_files
+check tree:interrupts-lose-nothing interrupts_lose_nothing
+check tree:one-at-a-time one_at_a_time
+check tree:debian-source-package debian_source_package
+rm -rf "$BUILD/rebase" "$BUILD/copy" "$BUILD/am" "$BUILD"/plain "$BUILD"/plain.*
 
 # --- vm
 output_and_status()
@@ -250,7 +532,7 @@ crash_is_no_exit_status()
 {
 	local status=0
 	"$TOP/vm" -c 1 -- sh -c 'echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger' || status=$?
-	[ $status = 125 ] && grep -q '^splat: ' "$BUILD/results/pervma-x86_64/conclusion.txt"
+	[ $status = 125 ] && grep -q '^splat: ' "$VM_RESULTS/conclusion.txt"
 }
 phase "vm"
 check vm:output-and-exit-status output_and_status
@@ -266,7 +548,7 @@ guest()
 	wanted "$name" || return 0
 	phase "$name"
 	BOOT=${4:-} run_selftest "$kernel" "$arch" "$prog" 900 > "$BUILD/results/${name//:/-}.tap" || status=$?
-	tap "$name" "$BUILD/results/${name//:/-}.tap" $status "$kernel-$arch"
+	tap "$name" "$BUILD/results/${name//:/-}.tap" $status guest
 }
 guest x86_64 base vma_lock_signals
 guest x86_64 base vma_lock_asleep
@@ -296,7 +578,7 @@ waiting_holder_is_reported()
 		'echo 0x$(grep -m1 heap /proc/$$/maps | cut -d- -f1) > /sys/module/vma_lock_debug/parameters/hold_and_wait' ||
 		status=$?
 	[ $status = 125 ] &&
-		grep '^splat: .*possible circular locking' "$BUILD/results/debug-x86_64/conclusion.txt"
+		grep '^splat: .*possible circular locking' "$VM_RESULTS/conclusion.txt"
 }
 ! wanted x86_64:debug:a-waiting-holder-is-reported || phase "x86_64:debug: a waiting holder"
 check x86_64:debug:a-waiting-holder-is-reported waiting_holder_is_reported

@@ -72,7 +72,7 @@ if [ -n "$head" ] && [ ! -e "$BUILD/.base-busy" ] && [ -z "$force" ]; then
 		other=$(git -C "$TREE" for-each-ref --format='%(refname:short)' refs/heads refs/stash |
 			while read -r ref; do
 				git -C "$TREE" merge-base --is-ancestor "$ref" "$head" || echo "$ref"
-			done | head -1)
+			done | sed -n 1p)
 		[ -z "$other" ] || die "build/linux has a branch of yours, $other, that would go: save it, then FORCE=1"
 	fi
 fi
@@ -93,7 +93,7 @@ if [ -n "$new_base" ]; then
 		tar x -C "$TREE" --strip-components=1 -f "$tarball"
 	fi
 	# Debian's packaging tells git to ignore every file of the kernel.
-	sed -i '/^# Debian packaging: ignore/,/^\/\*$/d' "$TREE/.gitignore"
+	[ ! -f "$TREE/.gitignore" ] || sed -i '/^# Debian packaging: ignore/,/^\/\*$/d' "$TREE/.gitignore"
 	cd "$TREE"
 	git init -q -b main .
 	git config gc.auto 0

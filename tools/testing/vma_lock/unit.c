@@ -752,6 +752,19 @@ static void test_lookup(void)
 	EXPECT(counted(VMA_LOCK_FALLBACK_NO_VMA, false));
 }
 
+/* By a task of another process: the same, after a barrier (model.cc shows for what). */
+static void test_lookup_remote(void)
+{
+	struct mm_struct *mine = reader->mm;
+
+	reader->mm = NULL;
+	EXPECT(lookup(0x1000) == one);
+	EXPECT(vma_lock_refs(one) == 1);
+	read_unlock(one);
+	EXPECT(!lookup(0x3000));
+	reader->mm = mine;
+}
+
 static void test_lookup_write_locked(void)
 {
 	mmap_write_lock_narrow(&mm);
@@ -1330,6 +1343,21 @@ static void task_dies(struct task_struct *who)
 	who->vma_locks = 0;
 }
 
+/* A child is a copy of a task that holds a slot, and holds none itself. */
+static void test_fork(void)
+{
+	struct task_struct child;
+
+	heat(one);
+	EXPECT(read_lock(one));
+	child = *reader;
+	EXPECT(child.vma_slot);
+	vma_lock_fork(&child);
+	EXPECT(!child.vma_slot && reader->vma_slot);
+	read_unlock(one);
+	EXPECT(slots_are_free());
+}
+
 static void test_exit(void)
 {
 	task_dies(reader);
@@ -1575,6 +1603,7 @@ static const struct {
 	{ "numbers at 2^31, 2^32, 2^63 and the end", test_seq },
 	{ "write-locked, for numbers of any age", test_write_locked_at },
 	{ "lookup: finds and locks, or nothing there", test_lookup },
+	{ "lookup: by another process", test_lookup_remote },
 	{ "lookup: write-locked", test_lookup_write_locked },
 	{ "lookup: detached", test_lookup_detached },
 	{ "lookup: moved meanwhile", test_lookup_moved },
@@ -1600,6 +1629,7 @@ static const struct {
 	{ "hot: detached", test_detached_hot },
 	{ "hot: a writer looks late enough", test_hot_look },
 	{ "hot: a writer looks again, once readers have left", test_hot_again },
+	{ "a new task has no slot", test_fork },
 	{ "a task dies: its slot is free", test_exit },
 	{ "a task dies: a VMA of another mm at the same address", test_exit_reused },
 	{ "a task dies: the writer that waits is woken", test_exit_marked },
