@@ -53,10 +53,16 @@
  * else. A module is as free to call mmap_write_lock() as it was before.
  */
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
-struct lock_class_key vma_lock_key;
-EXPORT_SYMBOL(vma_lock_key);	/* vma_init() */
-const char vma_lock_name[] = "vma_lock";
-EXPORT_SYMBOL(vma_lock_name);
+static struct lock_class_key vma_lock_key;
+/* One name, too: lockdep compares the pointers. */
+static const char vma_lock_name[] = "vma_lock";
+
+/* For vma_init(): lockdep's own function is not for every module. */
+void vma_lock_init_map(struct vm_area_struct *vma)
+{
+	lockdep_init_map(&vma->vma_lock.dep_map, vma_lock_name, &vma_lock_key, 0);
+}
+EXPORT_SYMBOL(vma_lock_init_map);
 
 /* Waiting for readers: tell lockdep, whoever they are, before sleeping. */
 static struct lockdep_map vma_lock_map = {

@@ -161,7 +161,7 @@ if "$TOP/scripts/kernel.sh" off x86_64 $([ -n "${FULL:-}" ] || without /afs/); t
 	{
 		find "$BUILD/off-x86_64" -name '*.o' -not -path '*/scripts/*' -not -path '*/tools/*' \
 			-exec nm {} + 2> /dev/null |
-			grep -E ' (lock_vma_under_rcu|lock_fault_vma|__?vma_(try_)?start_(write|read).*|vma_mark_.*|__vma_wake_writer|vma_lock_key|per_vma_lock.*)$' || true
+			grep -E ' (lock_vma_under_rcu|lock_fault_vma|__?vma_(try_)?start_(write|read).*|vma_mark_.*|__vma_wake_writer|vma_lock_init_map|per_vma_lock.*)$' || true
 		find "$BUILD/off-x86_64/mm" "$BUILD/off-x86_64/kernel" -name '*.o' -exec strings -a {} + |
 			grep -E 'per_vma_lock|vma_lock_(success|abort|retry|miss)' || true
 	} > "$log"

@@ -36,7 +36,7 @@ for v in color.ui=false diff.noprefix=false diff.mnemonicPrefix=false diff.renam
 	core.hooksPath=/dev/null core.fsmonitor=false commit.gpgSign=false tag.gpgSign=false \
 	commit.verbose=false log.showSignature=false log.date=default \
 	format.numbered=auto format.signOff=false format.suffix=.patch \
-	format.thread=false format.coverLetter=auto format.from=false format.useAutoBase=false \
+	format.thread=false format.coverLetter=false format.from=false format.useAutoBase=false \
 	format.notes=false format.subjectPrefix=PATCH format.signature= \
 	format.encodeEmailHeaders=true format.pretty=medium mailinfo.scissors=false \
 	am.threeWay=false am.keepcr=false rebase.autoSquash=false rebase.autoStash=false \

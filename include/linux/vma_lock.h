@@ -65,10 +65,11 @@ static inline bool vma_lock_is_on(void)
 	return READ_ONCE(sysctl_per_vma_lock);
 }
 
-/* One name, too: lockdep compares the pointers. */
-extern struct lock_class_key vma_lock_key;
-extern const char vma_lock_name[];
-
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+void vma_lock_init_map(struct vm_area_struct *vma);
+#else
+static inline void vma_lock_init_map(struct vm_area_struct *vma) { }
+#endif
 int __vma_start_write_all(struct mm_struct *mm, bool killable);
 bool vma_try_start_write_all(struct mm_struct *mm);
 int __vma_start_write(struct vm_area_struct *vma, bool killable);
@@ -118,10 +119,7 @@ static inline void vma_lock_init(struct vm_area_struct *vma)
 #ifdef CONFIG_PER_VMA_LOCK_DEBUG
 	vma->vma_lock.seen.valid = false;
 #endif
-#ifdef CONFIG_DEBUG_LOCK_ALLOC
-	lockdep_init_map(&vma->vma_lock.dep_map, vma_lock_name, &vma_lock_key,
-			 0);
-#endif
+	vma_lock_init_map(vma);
 }
 
 static inline unsigned int vma_lock_refs(const struct vm_area_struct *vma)
