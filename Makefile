@@ -14,6 +14,7 @@ help:
 	@echo 'Use the series'
 	@echo '  make apply KDIR=DIR    apply it to your own 6.1 tree [DRY=1], or take it back [R=1]'
 	@echo '  make rebase KDIR=DIR   try it on another 6.1.y, and name what conflicts'
+	@echo '  make versions          try it on every 6.1.y that Debian has [FULL=1: build, boot, test] [ONLY=6.1.170]'
 	@echo '  make series            export mails for git am, b4 and quilt to build/series'
 	@echo '  make quilt-debian DIR=DIR   add it to an unpacked Debian linux source package [DRY=1]'
 	@echo '  make deb               Debian packages with it [FLAVOUR=amd64] [QUICK=1] [DRY=1] [CONFIG=FILE]'
@@ -84,6 +85,8 @@ tree:
 	@scripts/tree.sh $(if $(KDIR),-d "$$KDIR") $(call yes,FORCE,-f)
 refresh:
 	@scripts/refresh.sh $(call yes,FORCE,-f)
+versions:
+	@scripts/versions.sh $(call yes,FULL,-b) $(ONLY)
 series:
 	@scripts/export.sh
 apply:
@@ -101,4 +104,4 @@ kernel:
 clean:
 	@scripts/clean.sh $(call yes,FORCE,-f)
 
-.PHONY: help deps demo test check cost bench conflicts latency page-in mixed vmtests programs torture soak mutants tree refresh series apply rebase quilt-debian deb release kernel clean
+.PHONY: help deps demo test check cost bench conflicts latency page-in mixed vmtests programs torture soak mutants tree refresh versions series apply rebase quilt-debian deb release kernel clean

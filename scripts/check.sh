@@ -11,7 +11,7 @@ usage: scripts/check.sh [-h]     (make check [FULL=1])
 Applies the series without fuzz, builds at each step of it the objects that it
 touches and all of mm/ (a small config), and the whole with the feature
 configured out, looks for traces of the feature in the latter, builds a few
-other configurations, and runs checkpatch, sparse and bash -n. With FULL=1 each
+other configurations, and runs checkpatch, sparse and shellcheck. With FULL=1 each
 step builds a whole kernel, for each architecture, every configuration is built,
 and riscv64 boots. The last line is "N passed, N failed, N skipped".
 EOF
@@ -36,19 +36,23 @@ ignore=UNKNOWN_COMMIT_ID,ENOSYS,MISSING_SIGN_OFF,FILE_PATH_CHANGES,COMMIT_LOG_LO
 
 # Style, of patches as they would be mailed and so of the new files, too
 "$TOP/scripts/export.sh"
-if (cd "$TREE" && scripts/checkpatch.pl --no-tree --terse --no-summary --max-line-length=100 \
-	--ignore "$ignore" \
-	$(sed "s|^|$BUILD/series/|" "$BUILD/series/series")) > "$log" 2>&1 && [ ! -s "$log" ]; then
+if (cd "$TREE" && sed "s|^|$BUILD/series/|" "$BUILD/series/series" |
+	xargs scripts/checkpatch.pl --no-tree --terse --no-summary --max-line-length=100 \
+		--ignore "$ignore") > "$log" 2>&1 && [ ! -s "$log" ]; then
 	ok checkpatch
 else
 	fail checkpatch "$log"
 fi
 
-: > "$log"
-for f in "$TOP"/vm "$TOP"/scripts/*.sh "$TOP"/.ci/run; do
-	bash -n "$f" 2>> "$log" || true
-done
-if [ -s "$log" ]; then fail "scripts parse" "$log"; else ok "scripts parse"; fi
+"$TOP/scripts/deps.sh" shellcheck
+if (cd "$TOP" && git ls-files | while read -r f; do
+		! head -1 "$f" | grep -qE "^#!/bin/(ba)?sh|^# shellcheck shell=" ||
+			echo "$f"
+	done | xargs shellcheck -x -S warning) > "$log" 2>&1; then
+	ok shellcheck
+else
+	fail shellcheck "$log"
+fi
 
 if "$TOP/scripts/table.sh" | diff "$TOP/Documentation/series.md" - > "$log" 2>&1; then
 	ok "Documentation/series.md is current"
@@ -189,6 +193,13 @@ for sym in $all; do
 		fail "$name" "$log"
 	fi
 done
+
+# The oldest version that takes it. The newest is BASE.
+if [ -n "${FULL:-}" ]; then
+	phase "make check: other versions of 6.1"
+	if "$TOP/scripts/versions.sh" > "$log" 2>&1; then ok "applies to other versions"; else fail "applies to other versions" "$log"; fi
+	if "$TOP/scripts/versions.sh" -b 6.1.170 > "$log" 2>&1; then ok "6.1.170: builds, boots, tests"; else fail "6.1.170: builds, boots, tests" "$log"; fi
+fi
 
 # An architecture that knows nothing of it
 if [ -n "${FULL:-}" ]; then

@@ -6,13 +6,14 @@
 usage()
 {
 	cat <<EOF
-usage: scripts/kernel.sh [-h] pervma|base|peer|debug|kcsan|step|off|no-SYMBOL [ARCH [TARGET]...]
+usage: scripts/kernel.sh [-h] pervma|base|peer|debug|kcsan|mutant|step|off|no-SYMBOL|6.1.N [ARCH [TARGET]...]
 
 Configures (tinyconfig and the fragments of kernel/configs) and builds a kernel
 into build/KERNEL-ARCH (x86_64 or arm64; riscv is built only); the log is build/KERNEL-ARCH.log. Does nothing if
 neither source nor config have changed. JOBS= sets the number of jobs. With
 TARGETs, builds these and not the kernel. no-SYMBOL is pervma without
-CONFIG_SYMBOL, and without what depends on it; peer is Debian's linux-source-6.12.
+CONFIG_SYMBOL, and without what depends on it; peer is Debian's linux-source-6.12; 6.1.N
+is that version with the series, as scripts/versions.sh has laid it out.
 EOF
 }
 
@@ -41,6 +42,10 @@ step) fragments=("$configs/step.config"); src=$BUILD/linux-step ;;
 base) src=$BUILD/linux-base ;;
 peer) fragments+=("$configs/peer.config"); src=$BUILD/linux-peer ;;
 mutant) fragments+=("$configs/pervma.config" "$configs/validator.config") ;;
+6.1.[0-9]*)
+	fragments+=("$configs/pervma.config")
+	src=$BUILD/linux-$kernel
+	[ -f "$src/.source" ] || die "no build/linux-$kernel: make versions ONLY=$kernel" ;;
 no-[A-Z]*)
 	mkdir -p "$BUILD"
 	echo "# CONFIG_${kernel#no-} is not set" > "$BUILD/$kernel.config"
@@ -85,10 +90,10 @@ if [ "$kernel" = peer ]; then
 	[ "$have" = "$(base_version linux-source-6.12)" ] ||
 		say "note: the peer is $have; BASE names $(base_version linux-source-6.12)"
 fi
-# What the kernel is built from. The peer is never edited: no git tree.
+# What the kernel is built from. What is never edited is no git tree.
 source_state()
 {
-	[ "$kernel" != peer ] || { cat "$src/.source"; return; }
+	[ ! -f "$src/.source" ] || { cat "$src/.source"; return; }
 	git -C "$src" rev-parse HEAD
 	git -C "$src" diff HEAD
 }
@@ -96,6 +101,8 @@ source_state()
 id=$({ echo "${targets[@]}" ${make_args[@]+"${make_args[@]}"}
        source_state
        cat "${fragments[@]}"; "${cross}gcc" --version; } | sha1sum | cut -d' ' -f1)
+[ "$(cat "$out/.id" 2>/dev/null)" != "$id" ] || exit 0
+exclusive "$kernel-$arch" wait
 [ "$(cat "$out/.id" 2>/dev/null)" != "$id" ] || exit 0
 
 mk() { kbuild "$src" "$out" "$arch" ${make_args[@]+"${make_args[@]}"} "$@"; }
@@ -107,7 +114,7 @@ rm -f "$out/.id"
 # rarely changes them.
 config_id()
 {
-	[ "$kernel" != peer ] || { source_state; return; }
+	[ ! -f "$src/.source" ] || { source_state; return; }
 	git -C "$src" ls-tree -r HEAD | grep Kconfig
 	git -C "$src" diff HEAD -- '*Kconfig*'
 }

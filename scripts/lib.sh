@@ -15,7 +15,9 @@ esac
 
 # Settings of the user, and variables that kernel developers export, have no effect
 # here, but for the name in commits and for the directories that git may trust.
+# shellcheck disable=SC2034
 user_name=$(git -C "$TOP" config user.name 2> /dev/null) || user_name=per-vma-locks
+# shellcheck disable=SC2034
 user_email=$(git -C "$TOP" config user.email 2> /dev/null) || user_email=per-vma-locks@localhost
 trusted=$(git config --global --get-all safe.directory 2> /dev/null) || true
 for v in "${!GIT_@}" "${!KBUILD_@}" "${!KCONFIG_@}"; do unset "$v"; done

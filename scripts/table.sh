@@ -15,6 +15,8 @@ tag()
 			on { v = v " " $0 }
 			END { print v }'
 }
+echo "<!-- SPDX-License-Identifier: GPL-2.0 -->"
+echo
 echo "# The series"
 echo
 echo "Made by \`scripts/table.sh\` from the headers of the patches. The hazards are those"

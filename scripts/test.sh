@@ -120,7 +120,8 @@ touched() { git -C "$TREE" diff --name-only base HEAD; }
 part()
 {
 	local files
-	mapfile -t files < <(git -C "$TREE" ls-tree -r --name-only "$1" -- Makefile Kconfig .gitignore $(touched))
+	mapfile -t files < <({ echo Makefile; echo Kconfig; echo .gitignore; touched; } |
+		xargs git -C "$TREE" ls-tree -r --name-only "$1" --)
 	rm -rf "$2"
 	mkdir "$2"
 	git -C "$TREE" archive "$1" -- "${files[@]}" | tar x -C "$2"
@@ -409,13 +410,13 @@ after_a_while()
 # 0.4 s is about what each takes.
 interrupts_lose_nothing()
 {
-	local i c=$BUILD/copy t=$BUILD/copy/build/linux times=4 state
+	local c=$BUILD/copy t=$BUILD/copy/build/linux times=4 state
 	[ -z "${FULL:-}" ] || times=34
 	part base "$BUILD/plain"
 	part HEAD "$BUILD/plain.applied"
 	rm -rf "$BUILD/plain.want"
 	cp -r "$BUILD/plain" "$BUILD/plain.want"
-	for i in $(seq $times); do
+	for _ in $(seq $times); do
 		rm -rf "$BUILD/plain"
 		cp -r "$BUILD/plain.want" "$BUILD/plain"
 		within=9000 after_a_while "$TOP/scripts/apply.sh" -d "$BUILD/plain"
@@ -432,14 +433,14 @@ interrupts_lose_nothing()
 	sed -i 's/A glance, to save/A first glance, to save/' "$t/mm/vma_lock.c"
 	git -C "$t" commit -q -a --fixup "$(git -C "$t" log --format=%H -1 --diff-filter=A -- mm/vma_lock.c)"
 	GIT_SEQUENCE_EDITOR=: git -C "$t" rebase -q -i --autosquash base
-	for i in $(seq $times); do
+	for _ in $(seq $times); do
 		within=9000 after_a_while "$c/scripts/refresh.sh"
 	done
 	"$c/scripts/refresh.sh"
 	grep -q 'A first glance' "$c/mm/vma_lock.c"
 	sed -i 's/A first glance, to save/A glance, to save/' "$c/mm/vma_lock.c"
 	same
-	for i in $(seq $times); do
+	for _ in $(seq $times); do
 		within=9000 after_a_while "$c/scripts/tree.sh"
 		# Whatever it left, nothing is lost to a refresh.
 		"$c/scripts/refresh.sh" || true
@@ -460,7 +461,7 @@ one_at_a_time()
 	rm "$BUILD/copy/build/.tree-source"
 	local status=0
 	refused 'another run' "$BUILD/copy/scripts/tree.sh" || status=$?
-	exec {COPROC[1]}>&-
+	eval "exec ${COPROC[1]}>&-"
 	wait
 	return $status
 }
@@ -534,11 +535,78 @@ crash_is_no_exit_status()
 	"$TOP/vm" -c 1 -- sh -c 'echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger' || status=$?
 	[ $status = 125 ] && grep -q '^splat: ' "$VM_RESULTS/conclusion.txt"
 }
+stdin_is_passed()
+{
+	rm -f "$BUILD/results/fifo"
+	head -c 1000000 /dev/urandom > "$BUILD/results/random"
+	[ "$("$TOP/vm" -c 1 -- sha1sum < "$BUILD/results/random")" = "$(sha1sum < "$BUILD/results/random")" ]
+	# A pipe that never ends hinders nobody who doesn't read it; an empty one ends at once.
+	mkfifo "$BUILD/results/fifo"
+	[ "$(timeout 60 "$TOP/vm" -c 1 -- echo read none <> "$BUILD/results/fifo")" = 'read none' ]
+	[ "$("$TOP/vm" -c 1 -- wc -c < /dev/null)" = 0 ]
+	# Without a command and a terminal: a shell that ends where its input does
+	[ "$(printf 'echo from a shell\nexit 3\n' | timeout 60 "$TOP/vm" -c 1 || echo $?)" = $'from a shell\n3' ]
+	timeout 60 "$TOP/vm" -c 1 < /dev/null
+}
+two_at_once()
+{
+	local a b
+	# Each waits for the other's word, in its own guest
+	unset VM_RESULTS
+	"$TOP/vm" -c 1 -- sh -c 'sleep 3; echo first; exit 1' > "$BUILD/results/first" 2>&1 &
+	a=$!
+	"$TOP/vm" -c 1 -- sh -c 'sleep 3; echo second; exit 2' > "$BUILD/results/second" 2>&1 &
+	b=$!
+	local status=0
+	wait $a || status=$?
+	[ $status = 1 ] || return 1
+	wait $b || status=$?
+	[ $status = 2 ] || return 1
+	[ "$(cat "$BUILD/results/first" "$BUILD/results/second")" = $'first\nsecond' ]
+	[ "$(cat "$BUILD"/results/pervma-x86_64/conclusion.txt "$BUILD"/results/pervma-x86_64.2/conclusion.txt | sort | xargs)" = 'exit 1 exit 2' ]
+}
+bad_arguments()
+{
+	fails 'dynamically linked' "$TOP/vm" -f "$(command -v ls)" -- ls
+	fails '1 or more' "$TOP/vm" -c 0 -- true
+	fails 'no such file' "$TOP/vm" -f "$BUILD/none" -- true
+	fails 'not for arm64' "$TOP/vm" -a arm64 -f "$(command -v busybox)" -- true
+	mkdir -p "$BUILD/results/a b"
+	printf '#!/bin/sh\necho here\n' > "$BUILD/results/a b/prog"
+	chmod +x "$BUILD/results/a b/prog"
+	[ "$("$TOP/vm" -c 1 -f "$BUILD/results/a b/prog" -- prog)" = here ]
+	cp "$BUILD/results/a b/prog" "$BUILD/results/a b/a prog"
+	fails 'without spaces' "$TOP/vm" -f "$BUILD/results/a b/a prog" -- true
+	"$TOP/vm" --help | grep -q '^usage: '
+	for f in "$TOP"/scripts/*.sh; do
+		case ${f##*/} in lib.sh) continue ;; esac
+		"$f" --help | grep -q 'usage: ' || { echo "no usage: $f"; return 1; }
+	done
+}
+time_is_up_or_ended()
+{
+	local out pid
+	! out=$("$TOP/vm" -c 1 -t 2 -- sleep 100 2>&1) || return 1
+	echo "$out"
+	[[ $out == *'timed out: the command ran for more than 2 s'* ]]
+	# A run that is ended leaves no result of the one before.
+	"$TOP/vm" -c 1 -- true
+	"$TOP/vm" -c 1 -- sleep 100 &
+	pid=$!
+	while [ "$(cat "$VM_RESULTS/conclusion.txt")" != interrupted ]; do sleep 0.1; done
+	kill $pid
+	wait $pid || [ $? = 130 ]
+	[ "$(cat "$VM_RESULTS/conclusion.txt")" = interrupted ]
+}
 phase "vm"
 check vm:output-and-exit-status output_and_status
 check vm:base-boots-without-the-feature base_boots
 check vm:boot-switch boot_switch
 check vm:a-crash-is-told-from-an-exit-status crash_is_no_exit_status
+check vm:stdin-is-passed stdin_is_passed
+check vm:two-at-once two_at_once
+check vm:bad-arguments bad_arguments
+check vm:time-is-up-or-ended time_is_up_or_ended
 
 # --- kselftests in the guest
 # guest ARCH KERNEL PROGRAM [KERNEL PARAMETERS]
