@@ -551,8 +551,8 @@ stdin_is_passed()
 two_at_once()
 {
 	local a b
-	# Each waits for the other's word, in its own guest
-	unset VM_RESULTS
+	export VM_RESULTS=$BUILD/results/two
+	rm -rf "$VM_RESULTS" "$VM_RESULTS.2"
 	"$TOP/vm" -c 1 -- sh -c 'sleep 3; echo first; exit 1' > "$BUILD/results/first" 2>&1 &
 	a=$!
 	"$TOP/vm" -c 1 -- sh -c 'sleep 3; echo second; exit 2' > "$BUILD/results/second" 2>&1 &
@@ -563,7 +563,7 @@ two_at_once()
 	wait $b || status=$?
 	[ $status = 2 ] || return 1
 	[ "$(cat "$BUILD/results/first" "$BUILD/results/second")" = $'first\nsecond' ]
-	[ "$(cat "$BUILD"/results/pervma-x86_64/conclusion.txt "$BUILD"/results/pervma-x86_64.2/conclusion.txt | sort | xargs)" = 'exit 1 exit 2' ]
+	[ "$(cat "$VM_RESULTS/conclusion.txt" "$VM_RESULTS.2/conclusion.txt" | sort | xargs)" = 'exit 1 exit 2' ]
 }
 bad_arguments()
 {
