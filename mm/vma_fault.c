@@ -101,21 +101,24 @@ struct vm_area_struct *__lock_fault_vma(struct mm_struct *mm,
 {
 	struct vm_area_struct *vma;
 
-	/*
-	 * User mode reschedules as it returns from the fault. Kernel mode may
-	 * not: a fault that the access repeats until another task has run needs
-	 * the chance to reschedule that taking mmap_lock used to give it, by
-	 * might_sleep(). This is the same, and costs less.
-	 */
 	__might_sleep(__FILE__, __LINE__);
-	if (unlikely(need_resched()) && !(flags & FAULT_FLAG_USER))
-		might_resched();
 	if (unlikely(!vma_lock_is_on() ||
 		     (flags & FAULT_FLAG_MMAP_LOCK)))
 		return NULL;
-	if (!(flags & FAULT_FLAG_USER) && !kernel_fault_eligible(mm, regs)) {
-		vma_lock_fallback(mm, address, VMA_LOCK_FALLBACK_KERNEL);
-		goto abort;
+	if (!(flags & FAULT_FLAG_USER)) {
+		/*
+		 * User mode reschedules as it returns from the fault. Kernel
+		 * mode may not: a fault that the access repeats until another
+		 * task has run needs the chance to reschedule that taking
+		 * mmap_lock gives it, by might_sleep(). This costs less.
+		 */
+		if (unlikely(need_resched()))
+			might_resched();
+		if (unlikely(!kernel_fault_eligible(mm, regs))) {
+			vma_lock_fallback(mm, address,
+					  VMA_LOCK_FALLBACK_KERNEL);
+			goto abort;
+		}
 	}
 
 	vma = lock_own_vma_under_rcu(mm, address);
