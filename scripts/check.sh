@@ -82,6 +82,20 @@ else
 	fail "exports are those of scripts/exports.txt" "$log"
 fi
 
+# MAINTAINERS knows every file that the series adds.
+git -C "$TREE" diff --name-only --diff-filter=A base HEAD | while read -r f; do
+	sed -n 's/^F:[\t ]*//p' "$TOP/MAINTAINERS" | while read -r pattern; do
+		# shellcheck disable=SC2254
+		case $f in $pattern|${pattern%/}/*) echo "$f" ;; esac
+	done | grep -q . || echo "$f"
+done > "$log"
+if [ -s "$log" ]; then fail "MAINTAINERS has every new file" "$log"; else ok "MAINTAINERS has every new file"; fi
+
+# Each file names its license, if it has room for it.
+git -C "$TOP" ls-files | grep -vE '\.patch$|\.litmus$|^(MAINTAINERS|VERSION|COPYING|LICENSES/.*|Documentation/cover-letter\.txt)$|/selftests/mm/(config|settings)$' |
+	(cd "$TOP" && xargs grep -L 'SPDX-License-Identifier: ') > "$log" || true
+if [ -s "$log" ]; then fail "each file names its license" "$log"; else ok "each file names its license"; fi
+
 # No machine's paths in what is kept
 if git -C "$TOP" grep -nIE '/(home|root|work)/[a-z]' -- . ':!scripts/check.sh' ':!scripts/guest' > "$log" 2>/dev/null; then
 	fail "no machine paths" "$log"
@@ -147,8 +161,9 @@ done
 
 phase "make check: sparse"
 # Sparse, on our files
-if kbuild "$step" "$BUILD/step-x86_64" x86_64 C=2 CHECK=sparse mm/vma_lock.o mm/vma_fault.o > "$log" 2>&1 &&
-   ! grep -E 'vma_(lock|fault)[a-z_]*\.[ch].*(warning|error)' "$log" > "$log.err"; then
+if kbuild "$step" "$BUILD/step-x86_64" x86_64 C=2 CHECK=sparse \
+	mm/vma_lock.o mm/vma_fault.o mm/vma_read.o mm/vma_lock_debug.o > "$log" 2>&1 &&
+   ! grep -E 'vma_(lock|fault|read)[a-z_]*\.[ch].*(warning|error)' "$log" > "$log.err"; then
 	ok sparse
 else
 	fail sparse "$log"

@@ -53,6 +53,11 @@ declare -A brings=(
 	[python3-matplotlib]=python3 [golang-go]=go [dpkg-dev]=dpkg-buildpackage
 	[linux-config-6.1]=/usr/src/linux-config-6.1
 )
+# The guest's BusyBox of another architecture
+fetch()
+{
+	case " ${chosen[*]:-} " in *" test "*) "$TOP/scripts/initramfs.sh" -f arm64 ;; esac
+}
 missing=()
 for p in "${packages[@]}"; do
 	if command -v dpkg-query > /dev/null; then
@@ -62,7 +67,7 @@ for p in "${packages[@]}"; do
 		[ -e "$what" ] || command -v "$what" > /dev/null || missing+=("$p ($what)")
 	fi
 done
-[ ${#missing[@]} -gt 0 ] || exit 0
+[ ${#missing[@]} -gt 0 ] || { fetch; exit 0; }
 if ! command -v apt-get > /dev/null; then
 	printf '   %s\n' "${missing[@]}" >&2
 	die "no apt-get here: install these, Debian's names and what they bring"
@@ -74,3 +79,4 @@ mkdir -p "$BUILD"
 	apt-get update &&
 	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
 } > "$BUILD/deps.log" 2>&1 || die "cannot install ${missing[*]}, see $BUILD/deps.log"
+fetch

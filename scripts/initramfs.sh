@@ -1,10 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# usage: initramfs.sh ARCH
+# usage: initramfs.sh [-f] [ARCH]
 # Make build/initramfs-ARCH.cpio: BusyBox, its links, and scripts/guest/init.
+# With -f only fetch what it needs of the network.
 . "$(dirname "$0")/lib.sh"
-[ "${1:-}" != -h ] || { sed -n 's/^# //p' "$0" | sed -n 2,3p; exit 0; }
+[ "${1:-}" != -h ] || { sed -n 's/^# //p' "$0" | sed -n 2,4p; exit 0; }
+fetch=
+[ "${1:-}" != -f ] || { fetch=1; shift; }
 arch=${1:-x86_64}
+exclusive "initramfs-$arch" wait
 
 native=/usr/bin/busybox
 [ -x $native ] || native=/bin/busybox
@@ -35,13 +39,15 @@ if [ "$arch" != "$(uname -m)" ]; then
 	fi
 fi
 
+[ -z "$fetch" ] || exit 0
 out=$BUILD/initramfs-$arch.cpio
 [ "$out" -nt "$TOP/scripts/guest/init" ] && [ "$out" -nt "$0" ] &&
 	[ -x "$BUILD/gen_init_cpio" ] && exit 0
 
 mkdir -p "$BUILD"
 [ -f "$TREE/usr/gen_init_cpio.c" ] || die "no build/linux: run 'make tree' first"
-gcc -O2 -o "$BUILD/gen_init_cpio" "$TREE/usr/gen_init_cpio.c"
+gcc -O2 -o "$BUILD/gen_init_cpio.$arch" "$TREE/usr/gen_init_cpio.c"
+mv "$BUILD/gen_init_cpio.$arch" "$BUILD/gen_init_cpio"
 {
 	for d in /bin /dev /proc /sys /tmp /root; do echo "dir $d 0755 0 0"; done
 	echo "nod /dev/console 0600 0 0 c 5 1"
