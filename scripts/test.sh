@@ -393,6 +393,25 @@ apply_replaces_files()
 	printf '# Debian packaging: ignore\n/*\n' > "$BUILD/plain.link/.gitignore"
 	"$TOP/scripts/apply.sh" -d "$BUILD/plain.link" | grep 'git add -A -f'
 }
+# As root only: others cannot mount.
+apply_finds_no_room()
+{
+	[ "$(id -u)" = 0 ] || return 0
+	local at=$BUILD/plain.mount
+	part base "$BUILD/plain"
+	mkdir -p "$at"
+	mount -t tmpfs -o size=$(($(du -sk "$BUILD/plain" | cut -f1) + 500))k none "$at" 2> /dev/null || return 0
+	# shellcheck disable=SC2064
+	trap "umount '$at'" EXIT
+	cp -r "$BUILD/plain/." "$at"
+	fails 'are free there' "$TOP/scripts/apply.sh" -d "$at" -n
+	fails 'are free there' "$TOP/scripts/apply.sh" -d "$at"
+	diff -r "$BUILD/plain" "$at"
+	mount -o remount,ro,size=100m "$at"
+	fails 'is read-only' "$TOP/scripts/apply.sh" -d "$at" -n
+	fails 'nothing changed' "$TOP/scripts/apply.sh" -d "$at"
+	diff -r "$BUILD/plain" "$at"
+}
 # after_a_while COMMAND...: runs it, and ends it at a random time with a random signal
 after_a_while()
 {
@@ -499,6 +518,7 @@ check tree:later-patch-changes-an-added-file later_patch_changes_an_added_file
 check tree:a-conflict-ends-in-a-series a_conflict_ends_in_a_series
 check tree:mails-are-one-thread mails_are_one_thread
 check tree:apply-replaces-files apply_replaces_files
+check tree:apply-finds-no-room apply_finds_no_room
 check tree:interrupts-lose-nothing interrupts_lose_nothing
 check tree:one-at-a-time one_at_a_time
 check tree:debian-source-package debian_source_package
