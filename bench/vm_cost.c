@@ -18,6 +18,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -95,6 +96,22 @@ static void kernel_writes(void)
 		zero = open("/dev/zero", O_RDONLY);
 	if (read(zero, mem, pages * PAGE) != (ssize_t)(pages * PAGE))
 		die("read");
+}
+
+static void populate(void)
+{
+	if (madvise(mem, pages * step, 23 /* MADV_POPULATE_WRITE */))
+		die("MADV_POPULATE_WRITE");
+}
+
+/* Half of the memory, to the other half */
+static void copy_remote(void)
+{
+	struct iovec from = { mem, pages * PAGE / 2 };
+	struct iovec to = { mem + pages * PAGE / 2, pages * PAGE / 2 };
+
+	if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) != (ssize_t)to.iov_len)
+		die("process_vm_readv");
 }
 
 static void drop(void)
@@ -326,6 +343,8 @@ int main(int argc, char **argv)
 	measure("anonymous, zero page", drop, read_all, pages);
 	measure_copies("anonymous, copy");
 	measure("kernel writes", drop, kernel_writes, pages);
+	measure("populate", drop, populate, pages);
+	measure("process_vm_readv, each page", write_all, copy_remote, pages / 2);
 	mprotect(mem, pages * step, PROT_READ);
 	signal(SIGSEGV, on_signal);
 	measure("bad access, with its signal", drop, denied_all, pages);

@@ -46,6 +46,7 @@ awk '
 		if (what ~ /maps$/) return 1.05
 		if (what ~ /^first/) return 1.015
 		if (what ~ /^kernel/) return 1.007
+		if (what ~ /^process_vm/) return 1.02
 		return 1.003
 	}
 	{ k = $1; n = $2; sub(/^[^ ]* [^ ]* /, "") }
