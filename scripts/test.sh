@@ -659,6 +659,13 @@ for model in none voluntary full; do
 	[ -z "${FULL:-}" ] || guest x86_64 mutant vma_lock_progress preempt=$model
 done
 [ -z "${FULL:-}" ] || guest x86_64 base vma_lock_progress
+# Sparse, on what only this kernel has ("make check" does the rest)
+sparse_on_the_validator()
+{
+	kbuild "$TREE" "$BUILD/debug-x86_64" x86_64 C=2 CHECK=sparse mm/vma_lock_debug.o > "$BUILD/sparse.log" 2>&1
+	! grep -E 'vma_lock[a-z_]*\.[ch].*(warning|error)' "$BUILD/sparse.log"
+}
+check x86_64:debug:sparse sparse_on_the_validator
 # A holder of a VMA lock that waits for mmap_lock is reported.
 waiting_holder_is_reported()
 {
