@@ -41,6 +41,7 @@ help:
 	@echo '  make cost       kernel instructions a fault, by kind, against base [COST_PEER=1]'
 	@echo '  make conflicts  cache lines that faults on different CPUs fight for [CPUS=4] [ARCH=arm64]'
 	@echo '  make latency    latency of mmap() beside readers of /proc/PID/maps, and 6.1 and 6.12'
+	@echo '  make stalls     latency of mmap() beside another thread'\''s long call, and 6.1 and 6.12'
 	@echo '  make page-in    latency of mmap() beside page-ins from a slow disk'
 
 # Only what is given to make counts: whoever builds modules has KDIR, ARCH or CONFIG in
@@ -65,6 +66,8 @@ page-in:
 	@scripts/page_in.sh
 latency:
 	@scripts/latency.sh
+stalls:
+	@scripts/stalls.sh
 mixed:
 	@scripts/mixed.sh
 conflicts:
@@ -104,4 +107,4 @@ kernel:
 clean:
 	@scripts/clean.sh $(call yes,FORCE,-f)
 
-.PHONY: help deps demo test check cost bench conflicts latency page-in mixed vmtests programs torture soak mutants tree refresh versions series apply rebase quilt-debian deb release kernel clean
+.PHONY: help deps demo test check cost bench conflicts latency stalls page-in mixed vmtests programs torture soak mutants tree refresh versions series apply rebase quilt-debian deb release kernel clean

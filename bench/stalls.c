@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One thread's long call, and how long another thread's mmap(), first touch and
+ * munmap() of a page take beside it. Only what overlaps with a call is counted.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pin.h"
+
+#define PAGE 4096UL
+#define GAP (2UL << 20)
+#define SAMPLES (1 << 20)
+
+static size_t size = 256UL << 20;
+static char *area, *other;
+/* Odd while the call runs */
+static unsigned long calling;
+static int stop, pinned;
+
+static void must(int ok, const char *what)
+{
+	if (!ok) {
+		perror(what);
+		exit(1);
+	}
+}
+
+static long now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000L + ts.tv_nsec;
+}
+
+/* Apart from other mappings, so that it merges with none */
+static char *map(size_t bytes)
+{
+	char *p = mmap(NULL, bytes + 2 * GAP, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	must(p != MAP_FAILED, "mmap");
+	p += GAP;
+	must(!mprotect(p, bytes, PROT_READ | PROT_WRITE), "mprotect");
+	madvise(p, bytes, MADV_NOHUGEPAGE);
+	return p;
+}
+
+static void touch(char *p)
+{
+	size_t i;
+
+	for (i = 0; i < size; i += PAGE)
+		*(volatile char *)(p + i) = 1;
+}
+
+static void drop(void) { madvise(area, size, MADV_DONTNEED); }
+static void fill(void) { touch(area); }
+static void nothing(void) { }
+
+static void idle(void) { usleep(100000); }
+static void populate(void) { must(!madvise(area, size, 23), "MADV_POPULATE_WRITE"); }
+static void do_mlock(void) { must(!mlock(area, size), "mlock"); }
+static void unlock_and_drop(void) { munlock(area, size); drop(); }
+static void dontneed(void) { drop(); }
+static void pageout(void) { madvise(area, size, 21); }
+
+static void map_populate(void)
+{
+	must(mmap(area, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+		  MAP_FIXED | MAP_POPULATE, -1, 0) == area, "mmap");
+}
+
+static void protect(void)
+{
+	must(!mprotect(area, size, PROT_READ), "mprotect");
+	must(!mprotect(area, size, PROT_READ | PROT_WRITE), "mprotect");
+}
+
+static void unmap(void) { must(!munmap(area, size), "munmap"); }
+
+static void map_and_fill(void)
+{
+	must(mmap(area, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+		  MAP_FIXED, -1, 0) == area, "mmap");
+	madvise(area, size, MADV_NOHUGEPAGE);
+	touch(area);
+}
+
+static void move(void)
+{
+	char *to = mremap(area, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, other);
+
+	must(to == other, "mremap");
+	other = area;
+	area = to;
+}
+
+static void do_fork(void)
+{
+	pid_t pid = fork();
+
+	must(pid >= 0, "fork");
+	if (!pid)
+		_exit(0);
+	waitpid(pid, NULL, 0);
+}
+
+/* By a process of its own, over and over, for as long as the call is measured */
+static void read_file(const char *name)
+{
+	static char buf[65536];
+	char path[64];
+	int fd, status;
+	pid_t pid = getpid(), child = vfork();
+
+	if (!child) {
+		if (pinned)
+			pin(0);
+		snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+		fd = open(path, O_RDONLY);
+		while (fd >= 0 && read(fd, buf, sizeof(buf)) > 0)
+			;
+		_exit(fd < 0);
+	}
+	must(child > 0 && waitpid(child, &status, 0) == child && !status, name);
+}
+
+static void smaps(void) { read_file("smaps"); }
+
+static void readv_other(void)
+{
+	struct iovec to = { other, size }, from = { area, size };
+
+	must(process_vm_readv(getpid(), &to, 1, &from, 1, 0) == (ssize_t)size,
+	     "process_vm_readv");
+}
+
+static const struct {
+	const char *name;
+	void (*before)(void), (*call)(void);
+} calls[] = {
+	{ "nothing", nothing, idle },
+	{ "MADV_POPULATE_WRITE", drop, populate },
+	{ "MAP_POPULATE", drop, map_populate },
+	{ "mlock", unlock_and_drop, do_mlock },
+	{ "process_vm_readv", drop, readv_other },
+	{ "smaps", fill, smaps },
+	{ "mprotect", fill, protect },
+	{ "MADV_DONTNEED", fill, dontneed },
+	{ "MADV_PAGEOUT", fill, pageout },
+	{ "munmap", map_and_fill, unmap },
+	{ "mremap", fill, move },
+	{ "fork", fill, do_fork },
+};
+
+#define NR_CALLS ((int)(sizeof(calls) / sizeof(*calls)))
+
+static long *total, *first;
+static long samples;
+
+static void *mapper(void *unused)
+{
+	unsigned long epoch;
+	long a, b, c, d;
+	char *p;
+
+	if (pinned)
+		pin(1);
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		epoch = __atomic_load_n(&calling, __ATOMIC_RELAXED);
+		a = now();
+		p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		must(p != MAP_FAILED, "mmap");
+		b = now();
+		*(volatile char *)p = 1;
+		c = now();
+		must(!munmap(p, PAGE), "munmap");
+		d = now();
+		if (!(epoch & 1) && epoch == __atomic_load_n(&calling, __ATOMIC_RELAXED))
+			continue;
+		if (samples < SAMPLES) {
+			total[samples] = d - a;
+			first[samples++] = c - b;
+		}
+	}
+	return NULL;
+}
+
+static int by_length(const void *a, const void *b)
+{
+	long x = *(const long *)a, y = *(const long *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double at(long *list, double p)
+{
+	return samples ? list[(long)((samples - 1) * p)] / 1000.0 : 0;
+}
+
+static void measure(int i, long ms)
+{
+	long until, n = 0;
+	pthread_t thread;
+
+	samples = stop = 0;
+	area = map(size);
+	other = map(size);
+	touch(other);
+	calls[i].before();
+	must(!pthread_create(&thread, NULL, mapper, NULL), "pthread_create");
+	/* Three times at least: the first one makes page tables. */
+	for (until = now() + ms * 1000000; now() < until || n < 3; n++) {
+		__atomic_add_fetch(&calling, 1, __ATOMIC_RELAXED);
+		calls[i].call();
+		__atomic_add_fetch(&calling, 1, __ATOMIC_RELAXED);
+		calls[i].before();
+	}
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	munmap(area, size);
+	munmap(other, size);
+	qsort(total, samples, sizeof(*total), by_length);
+	qsort(first, samples, sizeof(*first), by_length);
+	printf("%s %ld %ld %.1f %.1f %.1f %.1f %.1f %.1f\n", calls[i].name, n,
+	       samples, at(total, 0.5), at(total, 0.99), at(total, 0.999),
+	       at(total, 1), at(first, 0.5), at(first, 0.99));
+	fflush(stdout);
+}
+
+static void usage(FILE *f)
+{
+	int i;
+
+	fprintf(f, "usage: stalls [-h] [-p] [-m MIB] [-s MILLISECONDS] [CALL]...\n"
+		"For each CALL: how often it was made and how many samples overlap; microseconds of\n"
+		"mmap(), first touch and munmap() together (50%%, 99%%, 99.9%%, longest), and of the touch\n"
+		"(50%%, 99%%).\n"
+		"  -m  how much the call is about (256)    -s  how long to measure (1500)\n"
+		"  -p  map on CPU 0, call on the others\nCALLs:");
+	for (i = 0; i < NR_CALLS; i++)
+		fprintf(f, " %s", calls[i].name);
+	fprintf(f, "\n");
+}
+
+int main(int argc, char **argv)
+{
+	long ms = 1500;
+	int opt, i, j;
+
+	while ((opt = getopt(argc, argv, "m:s:ph")) != -1) {
+		switch (opt) {
+		case 'm': size = strtoul(optarg, NULL, 10) << 20; break;
+		case 's': ms = atol(optarg); break;
+		case 'p': pinned = 1; break;
+		case 'h': usage(stdout); return 0;
+		default: usage(stderr); return 2;
+		}
+	}
+	if (!size || ms < 1) {
+		usage(stderr);
+		return 2;
+	}
+	total = malloc(SAMPLES * sizeof(*total));
+	first = malloc(SAMPLES * sizeof(*first));
+	must(total && first, "malloc");
+	/* Its pages are no part of what is measured. */
+	memset(total, 1, SAMPLES * sizeof(*total));
+	memset(first, 1, SAMPLES * sizeof(*first));
+	if (pinned)
+		pin(0);
+	for (i = 0; i < NR_CALLS; i++) {
+		for (j = optind; j < argc && strcmp(argv[j], calls[i].name); j++)
+			;
+		if (optind == argc || j < argc)
+			measure(i, ms);
+	}
+	return 0;
+}
