@@ -98,6 +98,46 @@ static int grow(void)
 	return mremap(area, SIZE, SIZE + 64 * PAGE, MREMAP_MAYMOVE) == MAP_FAILED;
 }
 
+/* Memory that is not charged, with room to grow in place */
+#define ROOM (256UL << 20)
+static char *room;
+static long committed;
+
+/* Of all processes, in KiB */
+static long committed_as(void)
+{
+	char buf[4096], *at;
+	int fd = open("/proc/meminfo", O_RDONLY);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
+
+	if (n < 0)
+		ksft_exit_fail_msg("/proc/meminfo: %s\n", strerror(errno));
+	close(fd);
+	buf[n] = '\0';
+	at = strstr(buf, "Committed_AS:");
+	return at ? atol(at + strlen("Committed_AS:")) : -1;
+}
+
+static void prepare_room(void)
+{
+	if (!room) {
+		room = map_area(ROOM, false, PROT_NONE);
+		/* What a failed call should not give back must be there. */
+		mmap(NULL, 2 * ROOM, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	}
+	munmap(room, ROOM);
+	if (mmap(room, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		 mem_fd, 0) == MAP_FAILED)
+		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+	committed = committed_as();
+}
+
+static int grow_file(void)
+{
+	return mremap(room, PAGE, ROOM, 0) == MAP_FAILED;
+}
+
 static int shrink(void)
 {
 	return mremap(area, SIZE, SIZE / 2, 0) == MAP_FAILED;
@@ -191,6 +231,7 @@ static const struct call {
 	{ "mprotect of a part", protect_part },
 	{ "mprotect that merges", protect_merge, make_three },
 	{ "mremap that grows", grow },
+	{ "mremap of a file, in place", grow_file, prepare_room },
 	{ "mremap that shrinks", shrink },
 	{ "mremap of a part", move_part, NULL, true },
 	{ "mremap of a part, DONTUNMAP", dont_unmap, NULL, true },
@@ -262,6 +303,9 @@ static const char *look(const struct call *c, bool failed, const struct layout *
 	look_at_layout(&after);
 	if (failed && !c->unmaps_first && memcmp(before, &after, sizeof(after)))
 		return "it has failed, and changed the layout";
+	/* The counter is per CPU, and not exact. */
+	if (c->call == grow_file && committed - committed_as() > (long)(ROOM / 1024 / 4))
+		return "it has given back what was not charged";
 	for (i = 0; i < PAGES; i++) {
 		signed char is;
 
