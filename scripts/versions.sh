@@ -43,7 +43,7 @@ for v in "${versions[@]}"; do
 	src=$BUILD/linux-$v
 	id="$package $(series_id)"
 	if [ "$(cat "$src/.source" 2> /dev/null)" != "$id" ]; then
-		deb=$(ls "$BUILD"/versions/linux-source-6.1_"$package"_*.deb 2> /dev/null | sed -n 1p)
+		deb=$(ls "$BUILD"/versions/linux-source-6.1_"$package"_*.deb 2> /dev/null | sed -n 1p) || true
 		if [ -z "$deb" ]; then
 			say "downloading linux-source-6.1 $package"
 			(cd "$BUILD/versions" && apt-get -q -o APT::Sandbox::User=root download "linux-source-6.1=$package") \
