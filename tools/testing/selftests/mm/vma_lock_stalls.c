@@ -16,7 +16,7 @@
  * gives way may do so less often where CPUs are shared with others: once more.
  */
 #define MAPS 8
-#define TRIES 5
+#define TRIES 10
 
 static struct {
 	int stop;
