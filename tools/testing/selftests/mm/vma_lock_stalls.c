@@ -9,8 +9,9 @@
 
 #include "vma_lock.h"
 
-/* 64 pieces of 512 pages */
+/* 64 pieces of 512 pages; more where that takes no memory, and little time */
 #define SIZE (128UL << 20)
+#define SIZE_READ (1UL << 30)
 /*
  * A kernel that holds mmap_lock for the whole call lets one or two by. One that
  * gives way may do so less often where CPUs are shared with others: once more.
@@ -24,6 +25,7 @@ static struct {
 } mapper;
 
 static char *area, *buffer;
+static size_t size;
 
 static void *maps(void *unused)
 {
@@ -43,12 +45,12 @@ static void *maps(void *unused)
 /* Is each page of the area there? */
 static bool resident(void)
 {
-	static unsigned char there[SIZE / PAGE];
+	static unsigned char there[SIZE_READ / PAGE];
 	unsigned long i;
 
-	if (mincore(area, SIZE, there))
+	if (mincore(area, size, there))
 		return false;
-	for (i = 0; i < SIZE / PAGE; i++)
+	for (i = 0; i < size / PAGE; i++)
 		if (!(there[i] & 1))
 			return false;
 	return true;
@@ -56,24 +58,24 @@ static bool resident(void)
 
 static int populate_write(void)
 {
-	return madvise(area, SIZE, 23 /* MADV_POPULATE_WRITE */);
+	return madvise(area, size, 23 /* MADV_POPULATE_WRITE */);
 }
 
 static int populate_read(void)
 {
-	return madvise(area, SIZE, 22 /* MADV_POPULATE_READ */);
+	return madvise(area, size, 22 /* MADV_POPULATE_READ */);
 }
 
 static int map_populate(void)
 {
-	return mmap(area, SIZE, PROT_READ | PROT_WRITE,
+	return mmap(area, size, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE,
 		    -1, 0) == area ? 0 : -1;
 }
 
 static int lock_all(void)
 {
-	return mlock(area, SIZE);
+	return mlock(area, size);
 }
 
 static int write_other(void)
@@ -106,7 +108,8 @@ static long maps_beside(int i)
 	pthread_t thread;
 	bool done;
 
-	area = map_area(SIZE, false, PROT_READ | PROT_WRITE);
+	size = calls[i].call == populate_read ? SIZE_READ : SIZE;
+	area = map_area(size, false, PROT_READ | PROT_WRITE);
 	mapper.stop = mapper.maps = 0;
 	thread = start(maps, NULL);
 	while (!LOAD(&mapper.maps))
@@ -118,8 +121,8 @@ static long maps_beside(int i)
 	pthread_join(thread, NULL);
 	done = done && resident();
 	if (done && calls[i].call == write_other)
-		done = !memcmp(area, buffer, SIZE);
-	munmap(area, SIZE);
+		done = !memcmp(area, buffer, size);
+	munmap(area, size);
 	return done ? during : -1;
 }
 
@@ -150,7 +153,8 @@ static void test_unmap(void)
 	pthread_t thread;
 	int err;
 
-	area = map_area(SIZE, false, PROT_READ | PROT_WRITE);
+	size = SIZE;
+	area = map_area(size, false, PROT_READ | PROT_WRITE);
 	thread = start(unmaps, NULL);
 	*area = 1;
 	err = populate_write() ? errno : 0;
