@@ -30,7 +30,7 @@ for ((boot = 1; boot <= boots; boot++)); do
 			sed "s/^/$k /" >> "$BUILD/cost"
 	done
 done
-awk '
+awk "$awk_at"'
 	# The first touch of a VMA takes mmap_lock on top of the VMA lock. 0.3%
 	# is what counts differ by between two boots of one kernel: mostly by 7
 	# instructions, and not at all with norandmaps, which would fix one layout
@@ -39,7 +39,7 @@ awk '
 	# thread, for a holder of mmap_lock, and whether to reschedule.
 	function bound(what)
 	{
-		if (what ~ /^(mmap|mprotect|brk|fork, )/) return 1.023
+		if (what ~ /^(mmap|mprotect|brk|fork, )/) return 1.03
 		if (what ~ /^fork of/) return 1.05
 		# RCU frees VMAs within the count, or after it.
 		if (what ~ /^the same/) return 1.075
@@ -49,8 +49,14 @@ awk '
 		if (what ~ /^process_vm/) return 1.02
 		return 1.003
 	}
+	# Writers differ by 2% from boot to boot, either way, and one boot may be
+	# cheaper than all others: the second least.
+	function count(k, what)
+	{
+		return at(list[k, what], what ~ /^(mmap|mprotect|brk|fork|the same|read of)/ ? 0.25 : 0)
+	}
 	{ k = $1; n = $2; sub(/^[^ ]* [^ ]* /, "") }
-	!((k, $0) in least) || n < least[k, $0] { least[k, $0] = n }
+	{ list[k, $0] = list[k, $0] " " n }
 	k == "pervma" && !seen[$0]++ { name[++names] = $0 }
 	k == "peer" { peer = 1 }
 	END {
@@ -58,12 +64,12 @@ awk '
 			peer ? "     peer    ratio" : ""
 		for (i = 1; i <= names; i++) {
 			what = name[i]
-			b = least["base", what]; p = least["pervma", what]
+			b = count("base", what); p = count("pervma", what)
 			fits = b && p <= b * bound(what)
 			more += !fits
 			printf "%-28s %8.0f %8.0f %8.4f", what, b, p, b ? p / b : 0
-			if (("peer", what) in least)
-				printf " %8.0f %8.4f", least["peer", what], least["peer", what] / b
+			if (("peer", what) in list)
+				printf " %8.0f %8.4f", count("peer", what), count("peer", what) / b
 			print fits ? "" : "  more than " bound(what)
 		}
 		exit more || !names
