@@ -47,7 +47,7 @@ awk "$awk_at"'
 		if (what ~ /maps$/) return 1.05
 		if (what ~ /^first/) return 1.015
 		if (what ~ /^kernel/) return 1.007
-		if (what ~ /^process_vm/) return 1.02
+		if (what ~ /^(process_vm|populate)/) return 1.02
 		return 1.003
 	}
 	# Writers differ by 2% from boot to boot, either way, and one boot may be
