@@ -397,6 +397,14 @@ int main(int argc, char **argv)
 	size_t i, ncalls = ARRAY_SIZE(calls);
 	pthread_t thread;
 
+	/*
+	 * Without rseq: the kernel writes to its area on the way to user mode, and
+	 * where that page cannot be copied, after fork(), ends the task.
+	 */
+	if (!getenv("GLIBC_TUNABLES")) {
+		setenv("GLIBC_TUNABLES", "glibc.pthread.rseq=0", 1);
+		execv("/proc/self/exe", argv);
+	}
 	setlinebuf(stdout);
 	ksft_print_header();
 	need_per_vma_lock();
