@@ -89,7 +89,7 @@ exclusive()
 	mkdir -p "$BUILD"
 	exec {fd}> "$BUILD/.lock-$1"
 	if [ "${2:-}" = wait ]; then
-		flock -n "$fd" || { say "waiting for another run that makes $1"; flock "$fd"; }
+		flock -w 5 "$fd" || { say "waiting for another run that makes $1"; flock "$fd"; }
 	else
 		flock -w 10 "$fd" || die "another run is at work on $1 in build/: wait for it"
 	fi
