@@ -36,13 +36,13 @@ help:
 	@echo '  make programs   stress-ng, a Go program and others on base and on pervma [KERNEL=debug] [SECONDS=5]'
 	@echo
 	@echo 'Measure'
-	@echo '  make bench      operations a second beside 6.1 and 6.12 [QUICK=1] [WIS=DIR]'
-	@echo '  make mixed      faults beside a thread that maps, on 6.1, 6.12 and the series'
+	@echo '  make bench      operations a second of 6.1, 6.12 and the series [QUICK=1] [WIS=DIR]'
+	@echo '  make mixed      faults concurrently with a thread that maps, on 6.1, 6.12 and the series'
 	@echo '  make cost       kernel instructions a fault, by kind, against base [COST_PEER=1]'
 	@echo '  make conflicts  cache lines that faults on different CPUs fight for [CPUS=4] [ARCH=arm64]'
-	@echo '  make latency    latency of mmap() beside readers of /proc/PID/maps, and 6.1 and 6.12'
-	@echo '  make stalls     latency of mmap() beside another thread'\''s long call, and 6.1 and 6.12'
-	@echo '  make page-in    latency of mmap() beside page-ins from a slow disk'
+	@echo '  make latency    latency of mmap() concurrently with readers of /proc/PID/maps, on 6.1, 6.12 and the series'
+	@echo '  make stalls     latency of mmap() during another thread'\''s long call, on 6.1, 6.12 and the series'
+	@echo '  make page-in    latency of mmap() during page-ins from a slow disk'
 
 # Only what is given to make counts: whoever builds modules has KDIR, ARCH or CONFIG in
 # the environment, for other things.

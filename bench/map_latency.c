@@ -14,27 +14,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "pin.h"
+#include "common.h"
 
 #define PAGE 4096UL
 
 static unsigned long *reads;
-
-static void must(int ok, const char *what)
-{
-	if (!ok) {
-		perror(what);
-		exit(1);
-	}
-}
-
-static long now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000L + ts.tv_nsec;
-}
 
 static void read_maps(pid_t pid)
 {

@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "pin.h"
+#include "common.h"
 
 #define PAGE 4096UL
 #define MAX_SAMPLES 1000000

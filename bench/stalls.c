@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "pin.h"
+#include "common.h"
 
 #define PAGE 4096UL
 #define GAP (2UL << 20)
@@ -29,22 +29,6 @@ static char *area, *other;
 /* Odd while the call runs */
 static unsigned long calling;
 static int stop, pinned;
-
-static void must(int ok, const char *what)
-{
-	if (!ok) {
-		perror(what);
-		exit(1);
-	}
-}
-
-static long now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000L + ts.tv_nsec;
-}
 
 /* Apart from other mappings, so that it merges with none */
 static char *map(size_t bytes)

@@ -62,7 +62,6 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/tree"
-early_files "$work/early"
 changed=() added=()
 while IFS=$'\t' read -r patch files; do
 	printf '%s\n' "$patch" >> "$work/patches"

@@ -48,7 +48,7 @@ done
 unset v
 
 # What is set to 0, n or no is not asked for.
-for v in DRY FORCE FULL QUICK COST_PEER; do
+for v in FULL QUICK COST_PEER; do
 	case ${!v:-} in ''|0|[nN]|[nN][oO]) unset "$v" ;; esac
 done
 unset v

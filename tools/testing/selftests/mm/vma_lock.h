@@ -209,6 +209,16 @@ static inline int open_uprobe(const char *path, size_t offset, bool all)
 		       PERF_FLAG_FD_CLOEXEC);
 }
 
+static inline void pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		ksft_exit_fail_msg("sched_setaffinity: %s\n", strerror(errno));
+}
+
 static inline pthread_t start(void *(*fn)(void *), void *arg)
 {
 	pthread_t t;

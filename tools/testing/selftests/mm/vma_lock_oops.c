@@ -40,16 +40,6 @@ static void set_parameter(const char *name, unsigned long value)
 	close(fd);
 }
 
-static void pin(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		ksft_exit_fail_msg("sched_setaffinity: %s\n", strerror(errno));
-}
-
 static void wait_turn(long turn)
 {
 	while (LOAD(&shared->turn) < turn)

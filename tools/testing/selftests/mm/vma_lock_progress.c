@@ -30,16 +30,6 @@ static struct {
 static char *area;
 static int memfd, uffd;
 
-static void pin(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		ksft_exit_fail_msg("sched_setaffinity: %s\n", strerror(errno));
-}
-
 /* Missing pages in many VMAs, all of them registered */
 static void map_and_register(bool shmem)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * One thread's long call and another thread's mmap() and munmap(): a call that
- * faults in much gives way to whoever waits for mmap_lock. Counted, not timed:
+ * faults in much gives way to a waiter for mmap_lock. Counted, not timed:
  * how often the other thread maps while the call runs.
  */
 #define _GNU_SOURCE
@@ -91,18 +91,18 @@ static const struct {
 	int (*call)(void);
 	long maps;
 } calls[] = {
-	{ "MADV_POPULATE_WRITE", populate_write, MAPS },
-	{ "MADV_POPULATE_READ", populate_read, MAPS },
-	{ "MAP_POPULATE", map_populate, MAPS },
-	{ "mlock", lock_all, MAPS },
-	/* Copies without mmap_lock: any kernel lets others by. */
-	{ "process_vm_writev", write_other, 1 },
+	{ "MADV_POPULATE_WRITE gives way", populate_write, MAPS },
+	{ "MADV_POPULATE_READ gives way", populate_read, MAPS },
+	{ "MAP_POPULATE gives way", map_populate, MAPS },
+	{ "mlock gives way", lock_all, MAPS },
+	/* Copies without mmap_lock: any kernel lets others by. The contents count. */
+	{ "process_vm_writev copies right", write_other, 0 },
 };
 
 #define NR_CALLS ((int)(sizeof(calls) / sizeof(*calls)))
 
-/* How often the other thread maps beside the call, or -1 if that goes wrong. */
-static long maps_beside(int i)
+/* How often the other thread maps during the call, or -1 if that goes wrong. */
+static long maps_during(int i)
 {
 	long before, during;
 	pthread_t thread;
@@ -131,12 +131,12 @@ static void test(int i)
 	long n = 0;
 	int try;
 
-	for (try = 0; try < TRIES && n >= 0 && n < calls[i].maps; try++) {
-		n = maps_beside(i);
-		ksft_print_msg("%s: mapped %ld times beside it\n",
+	for (try = 0; !try || (try < TRIES && n >= 0 && n < calls[i].maps); try++) {
+		n = maps_during(i);
+		ksft_print_msg("%s: mapped %ld times meanwhile\n",
 			       calls[i].name, n);
 	}
-	ksft_test_result(n >= calls[i].maps, "%s gives way\n", calls[i].name);
+	ksft_test_result(n >= calls[i].maps, "%s\n", calls[i].name);
 }
 
 /* The rest of the range goes while it is faulted in. */

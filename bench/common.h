@@ -1,11 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-#ifndef PIN_H
-#define PIN_H
+#ifndef COMMON_H
+#define COMMON_H
 
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
+
+static inline void must(int ok, const char *what)
+{
+	if (!ok) {
+		perror(what);
+		exit(1);
+	}
+}
+
+/* Nanoseconds */
+static inline long now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000L + ts.tv_nsec;
+}
 
 /* The calling thread, and those that it makes: to CPU 0 if @first, else to the others */
 static inline void pin(int first)
