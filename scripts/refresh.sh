@@ -93,7 +93,7 @@ for c in $(git rev-list --reverse "$base..$head"); do
 	if [ -z "$dir" ]; then
 		# shellcheck disable=SC2086
 		main=$(git diff-tree -r --no-renames --numstat --no-commit-id "$c" -- ${mods:-$news} |
-			sort -rn | head -1 | cut -f3)
+			sort -rn | sed -n '1s/.*\t//p')
 		dir=$(dirname "${main:-.}")
 	fi
 	name=$(slug "$dir" "$subject")
@@ -126,7 +126,7 @@ unset GIT_DIR
 before=$(series_entries | wc -l) after=$(wc -l < "$out/entries")
 if [ "$after" -lt "$before" ] && [ -z "$force" ] && [ ! -e "$BUILD/.refresh-busy" ]; then
 	series_entries | cut -f1 | while read -r patch; do
-		cut -f3 "$out/entries" | grep -qxF "$(subject_of "$TOP/$patch")" ||
+		grep -qxF "$(subject_of "$TOP/$patch")" <<< "$(cut -f3 "$out/entries")" ||
 			echo "   not in build/linux: $patch"
 	done
 	die "$before patches in series, and $after commits in build/linux; if that is meant: make refresh FORCE=1"

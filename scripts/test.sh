@@ -555,6 +555,24 @@ crash_is_no_exit_status()
 	"$TOP/vm" -c 1 -- sh -c 'echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger' || status=$?
 	[ $status = 125 ] && grep -q '^splat: ' "$VM_RESULTS/conclusion.txt"
 }
+emulator_is_told_from_the_kernel()
+{
+	# What a breakpoint that nobody set leaves on the console: once with it in
+	# memory, once with what was patched over it.
+	local byte boots=$BUILD/results/boots
+	for byte in cc e9; do
+		: > "$boots"
+		printf '#!/bin/sh\n(echo "<0>int3: 0000 [#1] SMP"; echo "<0>Code: 0f 1f 44 00 00 %s <f1> 02 00") |\n\twhile read -r l; do echo "$l" > /dev/kmsg; done\necho 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger\n' \
+			$byte > "$BUILD/results/breakpoint"
+		chmod +x "$BUILD/results/breakpoint"
+		! unless_emulator "$TOP/vm" -c 1 -f "$BUILD/results/breakpoint" -- breakpoint 2> "$boots" || return 1
+		cat "$boots"
+		case $byte in
+		cc) [ "$(grep -c 'vm: splat' "$boots")" = 1 ] && ! grep -q emulator "$boots" ;;
+		e9) [ "$(grep -c 'vm: emulator' "$boots")" = 3 ] && [ "$(grep -c 'once more' "$boots")" = 2 ] ;;
+		esac || return 1
+	done
+}
 stdin_is_passed()
 {
 	rm -f "$BUILD/results/fifo"
@@ -597,10 +615,10 @@ bad_arguments()
 	[ "$("$TOP/vm" -c 1 -f "$BUILD/results/a b/prog" -- prog)" = here ]
 	cp "$BUILD/results/a b/prog" "$BUILD/results/a b/a prog"
 	fails 'without spaces' "$TOP/vm" -f "$BUILD/results/a b/a prog" -- true
-	"$TOP/vm" --help | grep -q '^usage: '
+	grep -q '^usage: ' <<< "$("$TOP/vm" --help)"
 	for f in "$TOP"/scripts/*.sh; do
 		case ${f##*/} in lib.sh) continue ;; esac
-		"$f" --help | grep -q 'usage: ' || { echo "no usage: $f"; return 1; }
+		grep -q 'usage: ' <<< "$("$f" --help)" || { echo "no usage: $f"; return 1; }
 	done
 }
 time_is_up_or_ended()
@@ -623,6 +641,7 @@ check vm:output-and-exit-status output_and_status
 check vm:base-boots-without-the-feature base_boots
 check vm:boot-switch boot_switch
 check vm:a-crash-is-told-from-an-exit-status crash_is_no_exit_status
+check vm:the-emulator-is-told-from-the-kernel emulator_is_told_from_the_kernel
 check vm:stdin-is-passed stdin_is_passed
 check vm:two-at-once two_at_once
 check vm:bad-arguments bad_arguments
