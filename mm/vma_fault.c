@@ -64,7 +64,7 @@ late_initcall(vma_fault_sysctl_init);
  * that is, by using the page cache, or by ->vma_lock_fault. With no handler at
  * all there is none that could disagree.
  */
-static bool vma_fault_eligible(struct vm_area_struct *vma)
+bool vma_fault_eligible(struct vm_area_struct *vma)
 {
 	const struct vm_operations_struct *ops = vma->vm_ops;
 
@@ -200,30 +200,6 @@ vm_fault_t fault_need_mmap_lock(struct vm_area_struct *vma, unsigned int flags)
 	if (!(flags & FAULT_FLAG_VMA_LOCK))
 		return 0;
 	vma_lock_fallback(vma->vm_mm, vma->vm_start, VMA_LOCK_FALLBACK_DEVICE);
-	return fault_start_over(vma);
-}
-
-/**
- * fault_wait_for_writer - wait for a holder of mmap_lock to change the VMA
- * @vma: the VMA of the fault
- * @flags: the fault's flags
- *
- * For a fault that cannot make progress before a task that holds mmap_lock for
- * write, or is about to take it, gets to this VMA. Under the VMA lock such a
- * fault would repeat without waiting for anything, and the writer may need this
- * CPU. Under mmap_lock the next attempt waits for the writer.
- *
- * Context: May be called with any lock that the caller of the handler allows.
- * Return: 0 if mmap_lock is held already. Else the lock is released, and this
- * is what the handler returns.
- */
-vm_fault_t fault_wait_for_writer(struct vm_area_struct *vma,
-				 unsigned int flags)
-{
-	if (!(flags & FAULT_FLAG_VMA_LOCK))
-		return 0;
-	vma_lock_fallback(vma->vm_mm, vma->vm_start,
-			  VMA_LOCK_FALLBACK_WRITE_LOCKED);
 	return fault_start_over(vma);
 }
 

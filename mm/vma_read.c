@@ -2,6 +2,7 @@
 /*
  * Readers of VMAs that are not faults.
  */
+#include <linux/delay.h>
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
@@ -31,6 +32,18 @@ struct vm_area_struct *vma_try_read_lock(struct mm_struct *mm,
 	vma = lock_vma_under_rcu(mm, addr);
 	count_vm_vma_lock_event(vma ? VMA_LOCK_READ : VMA_LOCK_READ_MMAP);
 	return vma;
+}
+
+/* See mmap_read_give_way(). */
+void __mmap_read_give_way(struct mm_struct *mm, int *locked)
+{
+	mmap_read_unlock(mm);
+	*locked = 0;
+	/*
+	 * A reader may take a free rwsem before the task that waits for it has
+	 * woken up: the sleep is for that wakeup.
+	 */
+	usleep_range(10, 100);
 }
 
 /**

@@ -20,9 +20,8 @@ struct vm_area_struct *__lock_fault_mmap(struct mm_struct *mm,
 					 struct pt_regs *regs);
 unsigned int fault_retry_flags(unsigned int flags, vm_fault_t fault);
 vm_fault_t fault_need_mmap_lock(struct vm_area_struct *vma, unsigned int flags);
-vm_fault_t fault_wait_for_writer(struct vm_area_struct *vma,
-				 unsigned int flags);
 vm_fault_t __fault_anon_prepare(struct vm_area_struct *vma, unsigned int flags);
+bool vma_fault_eligible(struct vm_area_struct *vma);
 
 /**
  * lock_fault_vma - find the VMA of a fault and lock it, one way or the other
@@ -87,6 +86,15 @@ static inline void count_fault_vma(unsigned int flags, vm_fault_t fault)
 		count_vm_vma_lock_event(VMA_LOCK_SUCCESS);
 }
 
+/* For every attempt of a fault for get_user_pages() and its kin. */
+static inline void count_gup_fault(unsigned int flags)
+{
+	if (flags & FAULT_FLAG_VMA_LOCK)
+		count_vm_vma_lock_event(VMA_LOCK_GUP);
+	else
+		count_vm_vma_lock_event(VMA_LOCK_GUP_MMAP);
+}
+
 static inline void assert_fault_locked(struct vm_fault *vmf)
 {
 	if (vmf->flags & FAULT_FLAG_VMA_LOCK)
@@ -125,14 +133,10 @@ static inline bool fault_is_counted(unsigned int flags)
 
 static inline void count_fault_vma(unsigned int flags, vm_fault_t fault) { }
 
+static inline void count_gup_fault(unsigned int flags) { }
+
 static inline vm_fault_t fault_need_mmap_lock(struct vm_area_struct *vma,
 					      unsigned int flags)
-{
-	return 0;
-}
-
-static inline vm_fault_t fault_wait_for_writer(struct vm_area_struct *vma,
-					       unsigned int flags)
 {
 	return 0;
 }

@@ -145,6 +145,16 @@ static inline bool vma_write_locked_at(const struct vm_area_struct *vma,
 		READ_ONCE(vma->vma_lock.vm_lock_seq) >= seq;
 }
 
+/*
+ * Does a writer wait for @vma, which the caller has locked for reading? A glance:
+ * a reader that works for long looks now and then, and gives way.
+ */
+static inline bool vma_read_is_contended(const struct vm_area_struct *vma)
+{
+	return vma_write_locked_at(vma,
+				   READ_ONCE(vma->vm_mm->vma_lock.mm_lock_seq));
+}
+
 /**
  * vma_start_write - exclude the readers of a VMA
  * @vma: the VMA, of an mm whose mmap_lock the caller holds for write
@@ -354,6 +364,10 @@ static inline bool vma_start_read(struct vm_area_struct *vma)
 	return false;
 }
 static inline void vma_end_read(struct vm_area_struct *vma) { }
+static inline bool vma_read_is_contended(const struct vm_area_struct *vma)
+{
+	return false;
+}
 static inline void vma_lock_fork(struct task_struct *tsk) { }
 static inline void vma_lock_exit(struct task_struct *tsk) { }
 static inline void vma_mark_attached(struct vm_area_struct *vma) { }

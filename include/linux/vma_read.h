@@ -17,15 +17,83 @@ enum vma_read {
 	VMA_READ_MMAP_LOCK,	/* this VMA can only be visited under mmap_lock */
 };
 
+/* For vma_populate_range() */
+enum vma_populate {
+	VMA_POPULATE,		/* as the VMA's flags say */
+	VMA_POPULATE_READ,
+	VMA_POPULATE_WRITE,
+};
+
 typedef int vma_visit_t(struct vm_area_struct *vma, unsigned long start,
 			unsigned long end, unsigned long arg);
 
 #ifdef CONFIG_PER_VMA_LOCK
+/**
+ * populate_piece_end - where to look for waiters while faulting in a range
+ * @start: the first address
+ * @end: the end of the range
+ *
+ * Return: the end of what to fault in under one hold of a lock: 512 pages, or
+ * all of the range where the switch is off.
+ */
+static inline unsigned long populate_piece_end(unsigned long start,
+					       unsigned long end)
+{
+	return vma_lock_is_on() ? min(end, start + 512 * PAGE_SIZE) : end;
+}
+
+void __mmap_read_give_way(struct mm_struct *mm, int *locked);
+
+/**
+ * mmap_read_give_way - release mmap_lock if a task waits for it
+ * @mm: the mm
+ * @locked: whether the caller holds mmap_lock for read; updated
+ *
+ * For calls that hold it for long, and look for their VMA again where
+ * handle_mm_fault() has released it. Not where the switch is off.
+ *
+ * Context: May sleep, if it releases the lock.
+ */
+static inline void mmap_read_give_way(struct mm_struct *mm, int *locked)
+{
+	if (*locked && vma_lock_is_on() && mmap_lock_is_contended(mm))
+		__mmap_read_give_way(mm, locked);
+}
+
 struct vm_area_struct *vma_try_read_lock(struct mm_struct *mm,
 					 unsigned long addr);
 int vma_read_range(struct mm_struct *mm, unsigned long *start,
 		   unsigned long end, vma_visit_t *visit, unsigned long arg);
+unsigned long vma_populate_range(struct mm_struct *mm, unsigned long start,
+				 unsigned long end, enum vma_populate how);
+
+/* After a VMA that needed mmap_lock: the next one may not. */
+static inline void populate_end_vma(struct mm_struct *mm, int *locked)
+{
+	if (*locked && vma_lock_is_on()) {
+		mmap_read_unlock(mm);
+		*locked = 0;
+	}
+}
 #else
+static inline void populate_end_vma(struct mm_struct *mm, int *locked) { }
+
+static inline unsigned long vma_populate_range(struct mm_struct *mm,
+					       unsigned long start,
+					       unsigned long end,
+					       enum vma_populate how)
+{
+	return start;
+}
+
+static inline unsigned long populate_piece_end(unsigned long start,
+					       unsigned long end)
+{
+	return end;
+}
+
+static inline void mmap_read_give_way(struct mm_struct *mm, int *locked) { }
+
 static inline struct vm_area_struct *vma_try_read_lock(struct mm_struct *mm,
 						       unsigned long addr)
 {
@@ -39,6 +107,15 @@ static inline int vma_read_range(struct mm_struct *mm, unsigned long *start,
 	return 0;
 }
 #endif
+
+/* populate_piece_end() for mlock(): with VM_LOCKONFAULT nothing is faulted in. */
+static inline unsigned long mlock_piece_end(const struct vm_area_struct *vma,
+					    unsigned long start,
+					    unsigned long end)
+{
+	return vma->vm_flags & VM_LOCKONFAULT ? end :
+						populate_piece_end(start, end);
+}
 
 /* Let go of what vma_try_read_lock() gave, or of mmap_lock if it gave none. */
 static inline void vma_read_unlock(struct mm_struct *mm,

@@ -27,6 +27,11 @@
 
 #include "../kselftest.h"
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
 #define SWITCH "/proc/sys/vm/per_vma_lock"
 #define PAGE 4096UL
 #define HUGE (2UL << 20)

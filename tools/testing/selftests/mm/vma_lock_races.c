@@ -93,6 +93,20 @@ static void *scribbler(void *arg)
 	return NULL;
 }
 
+/* One thread faults in all of it, or locks it, while the others write. */
+static void *populater(void *arg)
+{
+	if (arg)
+		return scribbler(arg);
+	while (!stopped()) {
+		madvise(area, span, MADV_POPULATE_WRITE);
+		mlock(area, span);
+		munlock(area, span);
+		madvise(area, span, MADV_POPULATE_READ);
+	}
+	return NULL;
+}
+
 static void set_number(const char *path, int n)
 {
 	FILE *f = fopen(path, "w");
@@ -723,7 +737,7 @@ int main(int argc, char **argv)
 	need_per_vma_lock();
 	only = argc > 1 ? argv[1] : NULL;
 	if (!only)
-		ksft_set_plan(22);
+		ksft_set_plan(25);
 	sigaction(SIGSEGV, &sa, NULL);
 	/* For huge pages of hugetlbfs that are not there */
 	sigaction(SIGBUS, &sa, NULL);
@@ -732,8 +746,10 @@ int main(int argc, char **argv)
 	/* Few pages, so that one that slipped through is soon hit again. */
 	span = 32 * PAGE;
 	race("mprotect [B11]", scribbler, protect);
+	race("mprotect, populate", populater, protect);
 	span = AREA;
 	race("munmap [B32]", scribbler, remap);
+	race("munmap, populate", populater, remap);
 	fresh_words();
 	race("split and merge", owner, split);
 	p = area;
@@ -753,6 +769,7 @@ int main(int argc, char **argv)
 	area = map_area(AREA, true, PROT_READ | PROT_WRITE);
 	race("mprotect, huge pages", scribbler, protect);
 	race("munmap, huge pages [B32]", scribbler, remap);
+	race("munmap, populate, huge pages", populater, remap);
 
 	place[0] = map_area(AREA, true, PROT_READ | PROT_WRITE);
 	place[1] = map_area(AREA, true, PROT_NONE);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Readers of VMAs that are not faults: madvise(), mincore() and what a userfaultfd
- * can be asked for have the same results and leave the same contents with the
- * switch on and off, whatever they meet in their range, and do not take mmap_lock
- * where they are said not to.
+ * Readers of VMAs that are not faults: madvise(), mincore(), calls that fault in a
+ * range, and the requests of a userfaultfd's monitor. With the switch on and off
+ * they have the same results and leave the same contents, whatever they meet in
+ * their range. They do not take mmap_lock where it is not expected.
  */
 #define _GNU_SOURCE
 #include <linux/userfaultfd.h>
@@ -240,6 +240,233 @@ static void compare_mincore(void)
 	ksft_test_result(lock, "mincore: under the expected lock\n");
 }
 
+/* What faults in a range, in layouts that matter for that */
+
+static void read_only(void)
+{
+	mprotect(area + THIRD, THIRD, PROT_READ);
+}
+
+/* mlock() reads what may only be written or executed: FOLL_FORCE. */
+static void write_only(void)
+{
+	mprotect(area + THIRD, THIRD, PROT_WRITE);
+}
+
+static void with_secretmem(void)
+{
+	int fd = syscall(447 /* memfd_secret */, 0);
+
+	if (fd < 0 || ftruncate(fd, SIZE))
+		return three();
+	map_at(THIRD, THIRD, MAP_SHARED, fd);
+	close(fd);
+}
+
+static void with_device(void)
+{
+	int fd = open("/dev/zero", O_RDWR);
+
+	map_at(THIRD, THIRD, MAP_PRIVATE, fd);
+	close(fd);
+}
+
+/* On a disk: the fault reads it in, and releases its lock meanwhile. */
+static void with_cold_file(void)
+{
+	int fd, i;
+
+	if (mount_ext4())
+		return three();
+	fd = open(MNT "/cold", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	if (fd < 0 || ftruncate(fd, SIZE))
+		ksft_exit_fail_msg("%s: %s\n", MNT "/cold", strerror(errno));
+	for (i = 0; i < PAGES; i++)
+		pwrite(fd, &(char){ i + 33 }, 1, i * PAGE);
+	fsync(fd);
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+	map_at(THIRD, THIRD, MAP_SHARED, fd);
+	close(fd);
+}
+
+/* As much of the file as is there: the rest is SIGBUS. */
+static void past_the_file(void)
+{
+	map_at(THIRD, THIRD, MAP_SHARED, file);
+	if (ftruncate(file, THIRD + 2 * PAGE))
+		ksft_exit_fail_msg("ftruncate: %s\n", strerror(errno));
+}
+
+static void poisoned(void)
+{
+	/* Where it can't be done: a page like the others */
+	madvise(area + THIRD, PAGE, MADV_HWPOISON);
+}
+
+static const struct layout populate_layouts[] = {
+	{ "one VMA", one },
+	{ "three VMAs", three },
+	{ "a hole before", hole_first, true },
+	{ "a hole between", hole, true },
+	{ "a hole behind", hole_last, true },
+	{ "a locked VMA between", locked },
+	{ "a private file between", with_file },
+	{ "a shared file between", with_shared_file },
+	{ "shmem between", with_shmem },
+	{ "a cold file between", with_cold_file },
+	{ "PROT_NONE between", no_access, true },
+	{ "read-only between", read_only, true },
+	{ "write-only between", write_only, true },
+	{ "secretmem between", with_secretmem, true },
+	{ "/dev/zero between", with_device },
+	{ "a file that ends", past_the_file, true },
+	{ "a poisoned page", poisoned, true },
+};
+
+static int populate_read(void)
+{
+	return madvise(area, SIZE, MADV_POPULATE_READ);
+}
+
+static int populate_write(void)
+{
+	return madvise(area, SIZE, MADV_POPULATE_WRITE);
+}
+
+static int lock_range(void)
+{
+	return mlock(area, SIZE);
+}
+
+static int lock_on_fault(void)
+{
+	return syscall(__NR_mlock2, area, SIZE, 1 /* MLOCK_ONFAULT */);
+}
+
+/* All VMAs of the process, with holes between them */
+static int lock_all(void)
+{
+	return mlockall(MCL_CURRENT);
+}
+
+/* Replaces the middle of what is there. */
+static int map_populate(void)
+{
+	return mmap(area + THIRD, THIRD, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE,
+		    -1, 0) == MAP_FAILED;
+}
+
+static const struct {
+	const char *name;
+	int (*call)(void);
+} populates[] = {
+	{ "MADV_POPULATE_READ", populate_read },
+	{ "MADV_POPULATE_WRITE", populate_write },
+	{ "mlock", lock_range },
+	{ "mlock2, on fault", lock_on_fault },
+	{ "mlockall", lock_all },
+	{ "MAP_POPULATE", map_populate },
+};
+
+struct populated {
+	int error;
+	long gup, gup_mmap, locked;
+	unsigned char there[PAGES];
+	struct result memory;
+};
+
+/* "VmLck" of this process, in kB */
+static long locked_memory(void)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	char line[128];
+	long n = -1;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "VmLck: %ld", &n) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static void populate(const struct layout *l, int (*call)(void), bool on,
+		     struct populated *p)
+{
+	int i;
+
+	memset(p, 0, sizeof(*p));
+	if (ftruncate(file, SIZE) || ftruncate(shm, SIZE))
+		ksft_exit_fail_msg("ftruncate: %s\n", strerror(errno));
+	area = map_area(SIZE, false, PROT_READ | PROT_WRITE);
+	for (i = 0; i < PAGES; i++) {
+		pwrite(file, &(char){ i + 65 }, 1, i * PAGE);
+		pwrite(shm, &(char){ i + 97 }, 1, i * PAGE);
+		/* Some pages are there. */
+		if (!(i % 5))
+			area[i * PAGE] = i + 1;
+	}
+	l->make();
+	set_switch(on);
+	p->gup = -vm_counter("vma_lock_gup");
+	p->gup_mmap = -vm_counter("vma_lock_gup_mmap");
+	p->error = call() ? errno : 0;
+	p->gup += vm_counter("vma_lock_gup");
+	p->gup_mmap += vm_counter("vma_lock_gup_mmap");
+	/* The gaps of map_area() grow in number. */
+	p->locked = call == lock_all ? 0 : locked_memory();
+	munlockall();
+	for (i = 0; i < PAGES; i++)
+		if (mincore(area + i * PAGE, PAGE, &p->there[i]))
+			p->there[i] = 0xff;
+	look(&p->memory);
+	set_switch(true);
+	munmap(area, SIZE);
+}
+
+static void compare_populate(const struct layout *l)
+{
+	bool same = true, lock = true;
+	size_t i;
+
+	for (i = 0; i < sizeof(populates) / sizeof(*populates); i++) {
+		int (*call)(void) = populates[i].call;
+		struct populated on, off;
+
+		/* What mlockall() does to the rest of the process shows once. */
+		if (call == lock_all)
+			populate(l, call, false, &off);
+		populate(l, call, true, &on);
+		populate(l, call, false, &off);
+		if (on.error != off.error || on.locked != off.locked ||
+		    memcmp(on.there, off.there, PAGES) ||
+		    memcmp(&on.memory, &off.memory, sizeof(on.memory))) {
+			same = false;
+			ksft_print_msg("%s, %s: %s, %ld kB locked with the switch on, %s, %ld kB with it off\n",
+				       l->name, populates[i].name,
+				       strerror(on.error), on.locked,
+				       strerror(off.error), off.locked);
+		}
+		if (off.gup || (!l->mmap_lock && on.gup_mmap) ||
+		    (!on.error && on.gup + on.gup_mmap < off.gup_mmap)) {
+			lock = false;
+			ksft_print_msg("%s, %s: on: %ld faults under VMA locks, %ld under mmap_lock; off: %ld, %ld\n",
+				       l->name, populates[i].name, on.gup,
+				       on.gup_mmap, off.gup, off.gup_mmap);
+		}
+		/* Its pages can be had by FOLL_FORCE alone. */
+		if (l->make == write_only && call == lock_range && !on.gup_mmap) {
+			lock = false;
+			ksft_print_msg("%s, %s: FOLL_FORCE under the VMA lock\n",
+				       l->name, populates[i].name);
+		}
+	}
+	ksft_test_result(same, "faulting in, %s: as with the switch off\n", l->name);
+	ksft_test_result(lock, "faulting in, %s: under the expected lock\n", l->name);
+}
+
 /* What a monitor asks for, of a range whose second third is missing */
 
 static int fill(int nr, void *arg)
@@ -428,12 +655,13 @@ static void allocators(void)
 int main(void)
 {
 	size_t i, n = sizeof(layouts) / sizeof(*layouts);
+	size_t m = sizeof(populate_layouts) / sizeof(*populate_layouts);
 	size_t nr_requests = sizeof(requests) / sizeof(*requests);
 
 	setlinebuf(stdout);
 	ksft_print_header();
 	need_per_vma_lock();
-	ksft_set_plan(2 * n + 2 + nr_requests + 2);
+	ksft_set_plan(2 * n + 2 + 2 * m + nr_requests + 2);
 	file = open("/tmp/vma_lock_reads", O_RDWR | O_CREAT | O_TRUNC, 0600);
 	shm = memfd_create("vma_lock_reads", 0);
 	if (file < 0 || unlink("/tmp/vma_lock_reads") || shm < 0 ||
@@ -442,6 +670,8 @@ int main(void)
 	for (i = 0; i < n; i++)
 		compare(&layouts[i]);
 	compare_mincore();
+	for (i = 0; i < m; i++)
+		compare_populate(&populate_layouts[i]);
 	source = map_area(SIZE, false, PROT_READ | PROT_WRITE);
 	for (i = 0; i < nr_requests; i++)
 		compare_request(&requests[i]);

@@ -5,6 +5,10 @@
  * how often the other thread maps while the call runs.
  */
 #define _GNU_SOURCE
+#include <linux/membarrier.h>
+#include <linux/userfaultfd.h>
+#include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 
 #include "vma_lock.h"
@@ -42,6 +46,69 @@ static void *maps(void *unused)
 	return NULL;
 }
 
+/*
+ * A writer of the area itself: for each of its calls that waited, how many pages
+ * the other thread faulted in meanwhile.
+ */
+#define WAITED 128
+#define MAX_WAITS 32768
+#define AHEAD 1024
+
+static long waits[MAX_WAITS];
+static int nr_waits;
+
+/* Pages of the area are faulted in from the first to the last: up to which? */
+static size_t front(size_t from)
+{
+	unsigned char there[AHEAD];
+	size_t n, i;
+
+	do {
+		n = size / PAGE - from;
+		if (n > AHEAD)
+			n = AHEAD;
+		if (mincore(area + from * PAGE, n * PAGE, there))
+			return from;
+		for (i = 0; i < n && (there[i] & 1); i++)
+			from++;
+	} while (n && i == n);
+	return from;
+}
+
+static void *writes(void *unused)
+{
+	bool dump = false;
+	size_t at = 0;
+
+	nr_waits = 0;
+	while (!LOAD(&mapper.stop)) {
+		size_t before = front(at);
+
+		madvise(area + size - PAGE, PAGE,
+			dump ? MADV_DODUMP : MADV_DONTDUMP);
+		dump = !dump;
+		at = front(before);
+		if (at > before && nr_waits < MAX_WAITS)
+			waits[nr_waits++] = at - before;
+		STORE(&mapper.maps, mapper.maps + 1);
+	}
+	return NULL;
+}
+
+static int more(const void *a, const void *b)
+{
+	long d = *(const long *)a - *(const long *)b;
+
+	return d < 0 ? -1 : d > 0;
+}
+
+/* Half of the calls that waited did so for at most that many pages. */
+static long median_wait(void)
+{
+	qsort(waits, nr_waits, sizeof(*waits), more);
+	return nr_waits ? waits[nr_waits / 2] : 0;
+}
+
 /* Is each page of the area there? */
 static bool resident(void)
 {
@@ -58,12 +125,12 @@ static bool resident(void)
 
 static int populate_write(void)
 {
-	return madvise(area, size, 23 /* MADV_POPULATE_WRITE */);
+	return madvise(area, size, MADV_POPULATE_WRITE);
 }
 
 static int populate_read(void)
 {
-	return madvise(area, size, 22 /* MADV_POPULATE_READ */);
+	return madvise(area, size, MADV_POPULATE_READ);
 }
 
 static int map_populate(void)
@@ -78,6 +145,12 @@ static int lock_all(void)
 	return mlock(area, size);
 }
 
+/* mlock() reads what may only be written by FOLL_FORCE: under mmap_lock. */
+static int lock_write_only(void)
+{
+	return mprotect(area, size, PROT_WRITE) || mlock(area, size);
+}
+
 static int write_other(void)
 {
 	struct iovec local = { buffer, SIZE }, remote = { area, SIZE };
@@ -90,16 +163,38 @@ static const struct {
 	const char *name;
 	int (*call)(void);
 	long maps;
+	void *(*other)(void *);
+	bool mmap_lock;
 } calls[] = {
-	{ "MADV_POPULATE_WRITE gives way", populate_write, MAPS },
-	{ "MADV_POPULATE_READ gives way", populate_read, MAPS },
-	{ "MAP_POPULATE gives way", map_populate, MAPS },
-	{ "mlock gives way", lock_all, MAPS },
+	{ "MADV_POPULATE_WRITE gives way", populate_write, MAPS, maps },
+	{ "MADV_POPULATE_READ gives way", populate_read, MAPS, maps },
+	{ "MAP_POPULATE gives way", map_populate, MAPS, maps },
+	{ "mlock gives way", lock_all, MAPS, maps },
+	{ "mlock by FOLL_FORCE gives way", lock_write_only, MAPS, maps, true },
+	/* A piece is 512 pages: it ends earlier for a writer that waits. */
+	{ "MADV_POPULATE_WRITE gives way in its VMA", populate_write, 1, writes },
+	{ "mlock gives way in its VMA", lock_all, 1, writes },
 	/* Copies without mmap_lock: any kernel lets others by. The contents count. */
-	{ "process_vm_writev copies right", write_other, 0 },
+	{ "process_vm_writev copies right", write_other, 0, maps },
 };
 
 #define NR_CALLS ((int)(sizeof(calls) / sizeof(*calls)))
+
+/*
+ * Of the last call: faults for get_user_pages() under VMA locks and without. -1
+ * where the kernel does not count them.
+ */
+static long gup, gup_mmap;
+
+static void count_gup(int sign)
+{
+	long n = vm_counter("vma_lock_gup");
+
+	gup += sign * n;
+	gup_mmap += sign * vm_counter("vma_lock_gup_mmap");
+	if (n < 0)
+		gup = gup_mmap = -1;
+}
 
 /* How often the other thread maps during the call, or -1 if that goes wrong. */
 static long maps_during(int i)
@@ -111,12 +206,15 @@ static long maps_during(int i)
 	size = calls[i].call == populate_read ? SIZE_READ : SIZE;
 	area = map_area(size, false, PROT_READ | PROT_WRITE);
 	mapper.stop = mapper.maps = 0;
-	thread = start(maps, NULL);
+	thread = start(calls[i].other, NULL);
 	while (!LOAD(&mapper.maps))
 		sched_yield();
+	gup = gup_mmap = 0;
+	count_gup(-1);
 	before = LOAD(&mapper.maps);
 	done = !calls[i].call();
 	during = LOAD(&mapper.maps) - before;
+	count_gup(1);
 	STORE(&mapper.stop, 1);
 	pthread_join(thread, NULL);
 	done = done && resident();
@@ -128,7 +226,7 @@ static long maps_during(int i)
 
 static void test(int i)
 {
-	long n = 0;
+	long n = 0, pages = 0;
 	int try;
 
 	for (try = 0; !try || (try < TRIES && n >= 0 && n < calls[i].maps); try++) {
@@ -136,7 +234,26 @@ static void test(int i)
 		ksft_print_msg("%s: mapped %ld times meanwhile\n",
 			       calls[i].name, n);
 	}
-	ksft_test_result(n >= calls[i].maps, "%s\n", calls[i].name);
+	if (calls[i].other == writes) {
+		pages = median_wait();
+		ksft_print_msg("%s: %d calls waited, half of them for %ld pages or less\n",
+			       calls[i].name, nr_waits, pages);
+	}
+	ksft_test_result(n >= calls[i].maps && pages <= WAITED, "%s\n",
+			 calls[i].name);
+	if (!calls[i].maps)
+		return;
+	ksft_print_msg("%s: %ld faults under VMA locks, %ld under mmap_lock\n",
+		       calls[i].name, gup, gup_mmap);
+	if (gup < 0)
+		ksft_test_result_skip("%s: under VMA locks: not counted here\n",
+				      calls[i].name);
+	else if (calls[i].mmap_lock)
+		ksft_test_result(!gup && gup_mmap > 0, "%s: under mmap_lock\n",
+				 calls[i].name);
+	else
+		ksft_test_result(gup > 0 && gup_mmap * 100 <= gup,
+				 "%s: 99%% under VMA locks\n", calls[i].name);
 }
 
 /* The rest of the range goes while it is faulted in. */
@@ -165,17 +282,129 @@ static void test_unmap(void)
 			 strerror(err));
 }
 
+/* A userfaultfd for missing pages of a range, or -1 */
+static int arm(char *p, size_t len)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)p, len },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = syscall(__NR_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) ||
+	    ioctl(fd, UFFDIO_REGISTER, &reg))
+		return -1;
+	return fd;
+}
+
+static void *locks(void *unused)
+{
+	mlock(area, size);
+	return NULL;
+}
+
+/* mlock() waits for a page, and its VMA is freed: the next one is looked up. */
+static void test_unmap_asleep(void)
+{
+	struct uffdio_range range;
+	struct uffd_msg msg;
+	pthread_t thread;
+	int fd, i;
+
+	size = 8 * PAGE;
+	area = map_area(size, false, PROT_READ | PROT_WRITE);
+	fd = arm(area, size);
+	if (fd < 0) {
+		ksft_test_result_skip("mlock, unmapped while it sleeps: no userfaultfd\n");
+		return;
+	}
+	if (!access(SWITCH, W_OK))
+		set_switch(false);
+	thread = start(locks, NULL);
+	if (read(fd, &msg, sizeof(msg)) != sizeof(msg))
+		ksft_exit_fail_msg("userfaultfd: %s\n", strerror(errno));
+	munmap(area, size);
+	/* Grace periods: what was unmapped is freed. */
+	for (i = 0; i < 4; i++)
+		syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	range.start = (uintptr_t)area;
+	range.len = size;
+	ioctl(fd, UFFDIO_WAKE, &range);
+	pthread_join(thread, NULL);
+	close(fd);
+	if (!access(SWITCH, W_OK))
+		set_switch(true);
+	ksft_test_result_pass("mlock, unmapped while it sleeps\n");
+}
+
+#define PATIENCE 60
+
+/*
+ * mlock() comes to a page of a userfaultfd that is being closed: the close waits
+ * for mmap_lock until mlock() has come that far.
+ */
+static void test_close(bool on)
+{
+	const char *name = on ? "mlock, a userfaultfd is closed" :
+				"mlock, a userfaultfd is closed, switch off";
+	double end = now() + PATIENCE;
+	unsigned char there = 0;
+	pthread_t thread;
+	int fd, status;
+	pid_t pid;
+
+	if (!access(SWITCH, W_OK)) {
+		set_switch(on);
+	} else if (on) {
+		ksft_test_result_skip("%s: no switch\n", name);
+		return;
+	}
+	pid = fork();
+	if (pid < 0)
+		ksft_exit_fail_msg("fork: %s\n", strerror(errno));
+	if (!pid) {
+		size = SIZE;
+		area = map_area(size, false, PROT_READ | PROT_WRITE);
+		fd = arm(area + size - PAGE, PAGE);
+		if (fd < 0)
+			_exit(KSFT_SKIP);
+		thread = start(locks, NULL);
+		while (!(there & 1))
+			if (mincore(area, PAGE, &there))
+				_exit(1);
+		close(fd);
+		pthread_join(thread, NULL);
+		_exit(0);
+	}
+	while (!waitpid(pid, &status, WNOHANG)) {
+		if (now() > end)
+			kill(pid, SIGKILL);
+		sched_yield();
+	}
+	if (!access(SWITCH, W_OK))
+		set_switch(true);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == KSFT_SKIP)
+		ksft_test_result_skip("%s: no userfaultfd\n", name);
+	else
+		ksft_test_result(WIFEXITED(status) && !WEXITSTATUS(status),
+				 "%s\n", name);
+}
+
 int main(int argc, char **argv)
 {
 	unsigned long i;
 
 	ksft_print_header();
-	ksft_set_plan(NR_CALLS + 1);
+	ksft_set_plan(2 * NR_CALLS + 3);
 	buffer = map_area(SIZE, false, PROT_READ | PROT_WRITE);
 	for (i = 0; i < SIZE; i += PAGE)
 		*(unsigned long *)(buffer + i) = i;
 	for (i = 0; i < NR_CALLS; i++)
 		test(i);
 	test_unmap();
+	test_unmap_asleep();
+	test_close(false);
+	test_close(true);
 	ksft_finished();
 }
