@@ -64,7 +64,7 @@ late_initcall(vma_fault_sysctl_init);
  * that is, by using the page cache, or by ->vma_lock_fault. With no handler at
  * all there is none that could disagree.
  */
-bool vma_fault_eligible(struct vm_area_struct *vma)
+static __always_inline bool __vma_fault_eligible(struct vm_area_struct *vma)
 {
 	const struct vm_operations_struct *ops = vma->vm_ops;
 
@@ -74,6 +74,12 @@ bool vma_fault_eligible(struct vm_area_struct *vma)
 		is_vm_hugetlb_page(vma) ||
 		(!ops->fault && !ops->huge_fault && !ops->page_mkwrite &&
 		 !ops->pfn_mkwrite);
+}
+
+/* The same for those that are not faults. */
+bool vma_fault_eligible(struct vm_area_struct *vma)
+{
+	return __vma_fault_eligible(vma);
 }
 
 /*
@@ -125,7 +131,7 @@ struct vm_area_struct *__lock_fault_vma(struct mm_struct *mm,
 	if (unlikely(!vma))
 		return NULL;
 	vma_lock_oops(address);
-	if (likely(vma_fault_eligible(vma)))
+	if (likely(__vma_fault_eligible(vma)))
 		return vma;
 	vma_end_read(vma);
 	vma_lock_fallback(mm, address, VMA_LOCK_FALLBACK_NOT_OPTED_IN);
