@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "vma_lock.h"
 
@@ -189,11 +190,48 @@ static void remap(void)
 		sched_yield();
 }
 
+/* One thread writes by pinned pages, while the others touch them. */
+static void *pin_writer(void *arg)
+{
+	static char zeroes[16 * PAGE];
+	unsigned int seed = 1;
+
+	if (arg)
+		return scribbler(arg);
+	while (!stopped()) {
+		size_t at = (next(&seed) >> 8) % (span / PAGE - 16) * PAGE;
+		struct iovec local = { zeroes, sizeof(zeroes) };
+		struct iovec remote = { area + at, sizeof(zeroes) };
+
+		memset(zeroes, seed, sizeof(zeroes));
+		process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
+	}
+	return NULL;
+}
+
+static uint64_t load_pinned(uint64_t *w)
+{
+	uint64_t value = 0;
+	struct iovec local = { &value, sizeof(value) }, remote = { w, sizeof(*w) };
+
+	if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) != sizeof(value))
+		fail();
+	return value;
+}
+
+static void store_pinned(uint64_t *w, uint64_t value)
+{
+	struct iovec local = { &value, sizeof(value) }, remote = { w, sizeof(*w) };
+
+	if (process_vm_writev(getpid(), &local, 1, &remote, 1, 0) != sizeof(value))
+		fail();
+}
+
 /*
  * [3] A thread owns a word of each page; what it has written is there until it
  * writes again, however often the process forks meanwhile.
  */
-static void *owner(void *arg)
+static void *own(void *arg, bool pins)
 {
 	uint64_t value[16] = { 0 };
 	size_t page, mine = (long)arg + 1;
@@ -204,13 +242,28 @@ static void *owner(void *arg)
 
 		page = (next(&seed) >> 8) % 16;
 		w = (uint64_t *)(area + page * PAGE) + mine;
-		if (LOAD(w) != value[page])
+		if ((pins ? load_pinned(w) : LOAD(w)) != value[page])
 			fail();
-		STORE(w, ++value[page]);
+		++value[page];
+		if (pins)
+			store_pinned(w, value[page]);
+		else
+			STORE(w, value[page]);
 		if (LOAD(w) != value[page])
 			fail();
 	}
 	return NULL;
+}
+
+static void *owner(void *arg)
+{
+	return own(arg, false);
+}
+
+/* Two threads write by pinned pages. */
+static void *pin_owner(void *arg)
+{
+	return own(arg, arg);
 }
 
 /* ... and what the child sees is what it saw first. */
@@ -737,7 +790,7 @@ int main(int argc, char **argv)
 	need_per_vma_lock();
 	only = argc > 1 ? argv[1] : NULL;
 	if (!only)
-		ksft_set_plan(25);
+		ksft_set_plan(28);
 	sigaction(SIGSEGV, &sa, NULL);
 	/* For huge pages of hugetlbfs that are not there */
 	sigaction(SIGBUS, &sa, NULL);
@@ -750,12 +803,17 @@ int main(int argc, char **argv)
 	span = AREA;
 	race("munmap [B32]", scribbler, remap);
 	race("munmap, populate", populater, remap);
+	race("munmap, pins", pin_writer, remap);
 	fresh_words();
 	race("split and merge", owner, split);
+	fresh_words();
+	race("split and merge, pins", pin_owner, split);
 	p = area;
 	tail = map_tail();
 	area = map_area(16 * PAGE, false, PROT_READ | PROT_WRITE);
 	race("fork [B3]", owner, fork_child);
+	memset(area, 0, 16 * PAGE);
+	race("fork, pins", pin_owner, fork_child);
 	munmap(area, 16 * PAGE);
 	munmap(tail, TAIL);
 	area = p;

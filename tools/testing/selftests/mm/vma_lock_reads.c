@@ -9,6 +9,7 @@
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include "vma_lock.h"
 
 #ifndef MADV_COLD
@@ -350,12 +351,66 @@ static int lock_all(void)
 	return mlockall(MCL_CURRENT);
 }
 
+/* What is read or written by taking the pages of a range */
+static char copied[SIZE];
+
+static int read_other(void)
+{
+	struct iovec local = { copied, SIZE }, remote = { area, SIZE };
+
+	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+}
+
+static int write_other(void)
+{
+	struct iovec local = { copied, SIZE }, remote = { area, SIZE };
+
+	memset(copied, 55, SIZE);
+	return process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
+}
+
+/* get_user_pages_fast(): into a pipe, and out of a file without its cache */
+static int splice_pages(void)
+{
+	struct iovec iov = { area, SIZE };
+	int fds[2], n, err;
+
+	if (pipe(fds) || fcntl(fds[1], F_SETPIPE_SZ, 1 << 20) < 0)
+		ksft_exit_fail_msg("pipe: %s\n", strerror(errno));
+	n = vmsplice(fds[1], &iov, 1, SPLICE_F_NONBLOCK);
+	err = errno;
+	if (n > 0 && read(fds[0], copied, n) != n)
+		ksft_exit_fail_msg("read: %s\n", strerror(errno));
+	close(fds[0]);
+	close(fds[1]);
+	errno = err;
+	return n;
+}
+
+static int read_direct(void)
+{
+	int fd, n, err;
+
+	if (mount_ext4())
+		return 0;
+	fd = open(MNT "/direct", O_RDWR | O_CREAT, 0600);
+	memset(copied, 66, SIZE);
+	if (fd < 0 || pwrite(fd, copied, SIZE, 0) != SIZE || fsync(fd) ||
+	    fcntl(fd, F_SETFL, O_DIRECT))
+		ksft_exit_fail_msg("%s: %s\n", MNT "/direct", strerror(errno));
+	n = pread(fd, area, SIZE, 0);
+	err = errno;
+	close(fd);
+	errno = err;
+	return n;
+}
+
 /* Replaces the middle of what is there. */
 static int map_populate(void)
 {
 	return mmap(area + THIRD, THIRD, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE,
-		    -1, 0) == MAP_FAILED;
+		    -1, 0) == MAP_FAILED ? -1 : 0;
 }
 
 static const struct {
@@ -368,13 +423,18 @@ static const struct {
 	{ "mlock2, on fault", lock_on_fault },
 	{ "mlockall", lock_all },
 	{ "MAP_POPULATE", map_populate },
+	{ "process_vm_readv", read_other },
+	{ "process_vm_writev", write_other },
+	{ "vmsplice", splice_pages },
+	{ "read, O_DIRECT", read_direct },
 };
 
 struct populated {
-	int error;
-	long gup, gup_mmap, locked;
+	int result, error;
+	long gup, gup_mmap, read, read_mmap, locked;
 	unsigned char there[PAGES];
 	struct result memory;
+	unsigned char copied[PAGES];
 };
 
 /* "VmLck" of this process, in kB */
@@ -409,12 +469,22 @@ static void populate(const struct layout *l, int (*call)(void), bool on,
 			area[i * PAGE] = i + 1;
 	}
 	l->make();
+	memset(copied, 0, SIZE);
 	set_switch(on);
 	p->gup = -vm_counter("vma_lock_gup");
 	p->gup_mmap = -vm_counter("vma_lock_gup_mmap");
-	p->error = call() ? errno : 0;
+	p->read = -vm_counter("vma_lock_read");
+	p->read_mmap = -vm_counter("vma_lock_read_mmap");
+	p->result = call();
+	p->error = p->result < 0 ? errno : 0;
 	p->gup += vm_counter("vma_lock_gup");
 	p->gup_mmap += vm_counter("vma_lock_gup_mmap");
+	p->read += vm_counter("vma_lock_read");
+	p->read_mmap += vm_counter("vma_lock_read_mmap");
+	for (i = 0; i < PAGES; i++) {
+		p->copied[i] = copied[i * PAGE];
+		copied[i * PAGE] = 0;
+	}
 	/* The gaps of map_area() grow in number. */
 	p->locked = call == lock_all ? 0 : locked_memory();
 	munlockall();
@@ -440,21 +510,25 @@ static void compare_populate(const struct layout *l)
 			populate(l, call, false, &off);
 		populate(l, call, true, &on);
 		populate(l, call, false, &off);
-		if (on.error != off.error || on.locked != off.locked ||
+		if (on.error != off.error || on.result != off.result ||
+		    on.locked != off.locked ||
 		    memcmp(on.there, off.there, PAGES) ||
+		    memcmp(on.copied, off.copied, PAGES) ||
 		    memcmp(&on.memory, &off.memory, sizeof(on.memory))) {
 			same = false;
-			ksft_print_msg("%s, %s: %s, %ld kB locked with the switch on, %s, %ld kB with it off\n",
-				       l->name, populates[i].name,
-				       strerror(on.error), on.locked,
+			ksft_print_msg("%s, %s: %d, %s, %ld kB locked with the switch on, %d, %s, %ld kB with it off\n",
+				       l->name, populates[i].name, on.result,
+				       strerror(on.error), on.locked, off.result,
 				       strerror(off.error), off.locked);
 		}
-		if (off.gup || (!l->mmap_lock && on.gup_mmap) ||
+		if (off.gup || off.read || off.read_mmap ||
+		    (!l->mmap_lock && (on.gup_mmap || on.read_mmap)) ||
 		    (!on.error && on.gup + on.gup_mmap < off.gup_mmap)) {
 			lock = false;
-			ksft_print_msg("%s, %s: on: %ld faults under VMA locks, %ld under mmap_lock; off: %ld, %ld\n",
+			ksft_print_msg("%s, %s: on: %ld faults and %ld calls under VMA locks, %ld and %ld under mmap_lock; off: %ld and %ld, %ld and %ld\n",
 				       l->name, populates[i].name, on.gup,
-				       on.gup_mmap, off.gup, off.gup_mmap);
+				       on.read, on.gup_mmap, on.read_mmap, off.gup,
+				       off.read, off.gup_mmap, off.read_mmap);
 		}
 		/* Its pages can be had by FOLL_FORCE alone. */
 		if (l->make == write_only && call == lock_range && !on.gup_mmap) {
@@ -670,6 +744,8 @@ int main(void)
 	for (i = 0; i < n; i++)
 		compare(&layouts[i]);
 	compare_mincore();
+	/* Here, for the programs that it runs have faults of this kind, too. */
+	mount_ext4();
 	for (i = 0; i < m; i++)
 		compare_populate(&populate_layouts[i]);
 	source = map_area(SIZE, false, PROT_READ | PROT_WRITE);

@@ -50,7 +50,7 @@ static void *maps(void *unused)
  * A writer of the area itself: for each of its calls that waited, how many pages
  * the other thread faulted in meanwhile.
  */
-#define WAITED 128
+#define WAITED 64
 #define MAX_WAITS 32768
 #define AHEAD 1024
 
@@ -102,11 +102,14 @@ static int more(const void *a, const void *b)
 	return d < 0 ? -1 : d > 0;
 }
 
-/* Half of the calls that waited did so for at most that many pages. */
-static long median_wait(void)
+/*
+ * A quarter of the calls that waited did so for at most that many pages. Not half
+ * of them: where CPUs are shared with others the writer may not run meanwhile.
+ */
+static long first_quarter(void)
 {
 	qsort(waits, nr_waits, sizeof(*waits), more);
-	return nr_waits ? waits[nr_waits / 2] : 0;
+	return nr_waits ? waits[nr_waits / 4] : 0;
 }
 
 /* Is each page of the area there? */
@@ -229,14 +232,15 @@ static void test(int i)
 	long n = 0, pages = 0;
 	int try;
 
-	for (try = 0; !try || (try < TRIES && n >= 0 && n < calls[i].maps); try++) {
+	for (try = 0; !try || (try < TRIES && n >= 0 &&
+			       (n < calls[i].maps || pages > WAITED)); try++) {
 		n = maps_during(i);
 		ksft_print_msg("%s: mapped %ld times meanwhile\n",
 			       calls[i].name, n);
-	}
-	if (calls[i].other == writes) {
-		pages = median_wait();
-		ksft_print_msg("%s: %d calls waited, half of them for %ld pages or less\n",
+		if (calls[i].other != writes)
+			continue;
+		pages = first_quarter();
+		ksft_print_msg("%s: %d calls waited, a quarter of them for %ld pages or less\n",
 			       calls[i].name, nr_waits, pages);
 	}
 	ksft_test_result(n >= calls[i].maps && pages <= WAITED, "%s\n",
