@@ -120,6 +120,9 @@ unsigned long vma_populate_range(struct mm_struct *mm, unsigned long start,
 {
 	int tries = GUP_TRIES;
 
+	/* A kernel thread may borrow the mm, without a reference of its own. */
+	if (current->flags & PF_KTHREAD)
+		return start;
 	while (start < end && vma_lock_is_on()) {
 		struct vm_area_struct *vma;
 		int locked = GUP_VMA_LOCKED;
@@ -173,7 +176,7 @@ unsigned long vma_gup(struct mm_struct *mm, unsigned long start,
 	unsigned long done = 0;
 	int tries = GUP_TRIES;
 
-	/* A kernel thread may borrow the mm, without a reference of its own. */
+	/* Kernel threads: as in vma_populate_range() */
 	if (!vma_lock_is_on() || !pages || (gup_flags & ~VMA_GUP_FLAGS) ||
 	    (current->flags & PF_KTHREAD))
 		return 0;
@@ -183,18 +186,21 @@ unsigned long vma_gup(struct mm_struct *mm, unsigned long start,
 	start = untagged_addr(start);
 	while (done < nr_pages) {
 		unsigned long at = start + done * PAGE_SIZE, part;
+		bool again = tries < GUP_TRIES;
 		int locked = GUP_VMA_LOCKED;
 		struct vm_area_struct *vma;
 		long got = -EFAULT;
 
-		vma = vma_lock_or_wait(mm, at, write, tries < GUP_TRIES);
+		vma = vma_lock_or_wait(mm, at, write, again);
 		if (!vma)
 			break;
 		part = (vma->vm_end - (at & PAGE_MASK)) >> PAGE_SHIFT;
+		part = min3(part, nr_pages - done, again ? 1UL : 512UL);
+		/* The second attempt waits for I/O, and reports its error. */
 		if (at >= vma->vm_start && vma_gup_eligible(vma, write))
-			got = gup_locked_vma(vma, at,
-					     min3(part, nr_pages - done, 512UL),
-					     gup_flags, pages + done, &locked);
+			got = gup_locked_vma(vma, at, part,
+					     gup_flags | (again ? FOLL_TRIED : 0),
+					     pages + done, &locked);
 		if (locked)
 			vma_end_read(vma);
 		if (got < 0 || (!got && !--tries))
