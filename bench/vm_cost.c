@@ -119,6 +119,36 @@ static void drop(void)
 	madvise(mem, pages * step, MADV_DONTNEED);
 }
 
+/* get_user_pages_fast() of a page that is absent: each into a pipe */
+#define SPLICED 256
+
+static int pipe_of_pages[2];
+
+static void drain(void)
+{
+	static char buffer[SPLICED * PAGE];
+
+	drop();
+	if (!pipe_of_pages[1] &&
+	    (pipe2(pipe_of_pages, O_NONBLOCK) ||
+	     fcntl(pipe_of_pages[1], F_SETPIPE_SZ, SPLICED * PAGE) < 0))
+		die("pipe");
+	while (read(pipe_of_pages[0], buffer, sizeof(buffer)) > 0)
+		;
+}
+
+static void splice_each(void)
+{
+	size_t i;
+
+	for (i = 0; i < SPLICED; i++) {
+		struct iovec page = { mem + i * PAGE, PAGE };
+
+		if (vmsplice(pipe_of_pages[1], &page, 1, 0) != (ssize_t)PAGE)
+			die("vmsplice");
+	}
+}
+
 /* Clean, and mapped for reading: the next write asks the file system. */
 static void clean(void)
 {
@@ -345,6 +375,8 @@ int main(int argc, char **argv)
 	measure("kernel writes", drop, kernel_writes, pages);
 	measure("populate", drop, populate, pages);
 	measure("process_vm_readv, each page", write_all, copy_remote, pages / 2);
+	drain();
+	measure("vmsplice of an absent page", drain, splice_each, SPLICED);
 	mprotect(mem, pages * step, PROT_READ);
 	signal(SIGSEGV, on_signal);
 	measure("bad access, with its signal", drop, denied_all, pages);

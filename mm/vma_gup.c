@@ -120,10 +120,7 @@ unsigned long vma_populate_range(struct mm_struct *mm, unsigned long start,
 {
 	int tries = GUP_TRIES;
 
-	/* A kernel thread may borrow the mm, without a reference of its own. */
-	if (current->flags & PF_KTHREAD)
-		return start;
-	while (start < end && vma_lock_is_on()) {
+	while (start < end && mm_is_shared(mm)) {
 		struct vm_area_struct *vma;
 		int locked = GUP_VMA_LOCKED;
 		long pages;
@@ -154,7 +151,7 @@ unsigned long vma_populate_range(struct mm_struct *mm, unsigned long start,
 
 /**
  * vma_gup - take the pages of a range, each VMA under its own lock
- * @mm: the mm; the caller holds a reference of its own to mm_users
+ * @mm: the mm, mm_is_shared(); the caller holds a reference of its own to mm_users
  * @start: the first address
  * @nr_pages: how many pages
  * @pages: for the pages
@@ -176,9 +173,7 @@ unsigned long vma_gup(struct mm_struct *mm, unsigned long start,
 	unsigned long done = 0;
 	int tries = GUP_TRIES;
 
-	/* Kernel threads: as in vma_populate_range() */
-	if (!vma_lock_is_on() || !pages || (gup_flags & ~VMA_GUP_FLAGS) ||
-	    (current->flags & PF_KTHREAD))
+	if (!pages || (gup_flags & ~VMA_GUP_FLAGS))
 		return 0;
 	if (!(gup_flags & FOLL_PIN))
 		gup_flags |= FOLL_GET;

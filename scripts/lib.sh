@@ -255,7 +255,7 @@ kernel_option()
 # expected_splats PROGRAM: one that oopses on purpose has some
 expected_splats()
 {
-	[ "$1" != vma_lock_oops ] || echo 'Internal error|BUG: unable to handle page fault|Oops'
+	[ "$1" != vma_lock_oops ] || echo 'Internal error|BUG: unable to handle page fault|Oops|KASAN: maybe wild-memory-access'
 }
 
 # unless_emulator COMMAND [ARG...]: runs a command that runs ./vm with VM_RESULTS,

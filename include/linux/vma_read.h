@@ -10,6 +10,20 @@
 #include <linux/mmap_lock.h>
 #include <linux/sched.h>
 
+/**
+ * mm_is_shared - may somebody else wait for mmap_lock of an mm?
+ * @mm: the mm
+ *
+ * A process with one thread has mmap_lock for itself, and that costs less than a
+ * VMA lock and a lookup for each call. Nor may a kernel thread take VMA locks: it
+ * may borrow the mm, without a reference of its own. False if the switch is off.
+ */
+static inline bool mm_is_shared(struct mm_struct *mm)
+{
+	return vma_lock_is_on() && !(current->flags & PF_KTHREAD) &&
+		(mm != current->mm || atomic_read(&mm->mm_users) > 1);
+}
+
 /* What a visitor answers, if it is not an error */
 enum vma_read {
 	VMA_READ_DONE,		/* go on */

@@ -541,6 +541,26 @@ static void compare_populate(const struct layout *l)
 	ksft_test_result(lock, "faulting in, %s: under the expected lock\n", l->name);
 }
 
+/* With one thread nobody waits for mmap_lock, and it costs less. */
+static void one_thread(void)
+{
+	struct populated p;
+
+	populate(&populate_layouts[0], populate_write, true, &p);
+	if (p.gup || !p.gup_mmap)
+		ksft_print_msg("%ld faults under VMA locks, %ld under mmap_lock\n",
+			       p.gup, p.gup_mmap);
+	ksft_test_result(!p.error && !p.gup && p.gup_mmap,
+			 "faulting in, one thread: under mmap_lock\n");
+}
+
+static void *sleeper(void *unused)
+{
+	for (;;)
+		pause();
+	return NULL;
+}
+
 /* What a monitor asks for, of a range whose second third is missing */
 
 static int fill(int nr, void *arg)
@@ -735,7 +755,7 @@ int main(void)
 	setlinebuf(stdout);
 	ksft_print_header();
 	need_per_vma_lock();
-	ksft_set_plan(2 * n + 2 + 2 * m + nr_requests + 2);
+	ksft_set_plan(2 * n + 2 + 1 + 2 * m + nr_requests + 2);
 	file = open("/tmp/vma_lock_reads", O_RDWR | O_CREAT | O_TRUNC, 0600);
 	shm = memfd_create("vma_lock_reads", 0);
 	if (file < 0 || unlink("/tmp/vma_lock_reads") || shm < 0 ||
@@ -744,6 +764,8 @@ int main(void)
 	for (i = 0; i < n; i++)
 		compare(&layouts[i]);
 	compare_mincore();
+	one_thread();
+	start(sleeper, NULL);
 	/* Here, for the programs that it runs have faults of this kind, too. */
 	mount_ext4();
 	for (i = 0; i < m; i++)
