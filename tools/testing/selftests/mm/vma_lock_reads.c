@@ -516,18 +516,21 @@ static void compare_populate(const struct layout *l)
 		    memcmp(on.copied, off.copied, PAGES) ||
 		    memcmp(&on.memory, &off.memory, sizeof(on.memory))) {
 			same = false;
-			ksft_print_msg("%s, %s: %d, %s, %ld kB locked with the switch on, %d, %s, %ld kB with it off\n",
-				       l->name, populates[i].name, on.result,
-				       strerror(on.error), on.locked, off.result,
+			ksft_print_msg("%s, %s:\n", l->name, populates[i].name);
+			ksft_print_msg("on: %d, %s, %ld kB locked\n", on.result,
+				       strerror(on.error), on.locked);
+			ksft_print_msg("off: %d, %s, %ld kB locked\n", off.result,
 				       strerror(off.error), off.locked);
 		}
 		if (off.gup || off.read || off.read_mmap ||
 		    (!l->mmap_lock && (on.gup_mmap || on.read_mmap)) ||
 		    (!on.error && on.gup + on.gup_mmap < off.gup_mmap)) {
 			lock = false;
-			ksft_print_msg("%s, %s: on: %ld faults and %ld calls under VMA locks, %ld and %ld under mmap_lock; off: %ld and %ld, %ld and %ld\n",
-				       l->name, populates[i].name, on.gup,
-				       on.read, on.gup_mmap, on.read_mmap, off.gup,
+			ksft_print_msg("%s, %s: faults, calls under VMA locks; under mmap_lock\n",
+				       l->name, populates[i].name);
+			ksft_print_msg("on: %ld, %ld; %ld, %ld\n", on.gup,
+				       on.read, on.gup_mmap, on.read_mmap);
+			ksft_print_msg("off: %ld, %ld; %ld, %ld\n", off.gup,
 				       off.read, off.gup_mmap, off.read_mmap);
 		}
 		/* Its pages can be had by FOLL_FORCE alone. */

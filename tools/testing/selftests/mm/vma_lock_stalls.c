@@ -166,7 +166,7 @@ static const struct {
 	const char *name;
 	int (*call)(void);
 	long maps;
-	void *(*other)(void *);
+	void *(*other)(void *unused);
 	bool mmap_lock;
 } calls[] = {
 	{ "MADV_POPULATE_WRITE gives way", populate_write, MAPS, maps },
