@@ -19,7 +19,7 @@
 #define SIZE (64 * PAGE)
 #define DEAD 6			/* tasks that die, each in its own process */
 #define VMAS 1500		/* that another process then changes */
-#define PATIENCE 60
+#define PATIENCE 240
 
 static char *area, *target;
 static struct {

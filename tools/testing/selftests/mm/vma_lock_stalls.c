@@ -342,7 +342,7 @@ static void test_unmap_asleep(void)
 	ksft_test_result_pass("mlock, unmapped while it sleeps\n");
 }
 
-#define PATIENCE 60
+#define PATIENCE 120
 
 /*
  * mlock() comes to a page of a userfaultfd that is being closed: the close waits
