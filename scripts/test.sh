@@ -555,7 +555,7 @@ crash_is_no_exit_status()
 	"$TOP/vm" -c 1 -- sh -c 'echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger' || status=$?
 	[ $status = 125 ] && grep -q '^splat: ' "$VM_RESULTS/conclusion.txt"
 }
-emulator_is_told_from_the_kernel()
+emulator_failure_is_recognised()
 {
 	# What a breakpoint that nobody set leaves on the console: once with it in
 	# memory, once with what was patched over it.
@@ -641,7 +641,7 @@ check vm:output-and-exit-status output_and_status
 check vm:base-boots-without-the-feature base_boots
 check vm:boot-switch boot_switch
 check vm:a-crash-is-told-from-an-exit-status crash_is_no_exit_status
-check vm:the-emulator-is-told-from-the-kernel emulator_is_told_from_the_kernel
+check vm:emulator-failure-is-recognised emulator_failure_is_recognised
 check vm:stdin-is-passed stdin_is_passed
 check vm:two-at-once two_at_once
 check vm:bad-arguments bad_arguments
