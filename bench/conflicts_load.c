@@ -2,9 +2,9 @@
 /*
  * Page faults for bench/conflicts.c: a thread pinned to each CPU touches small
  * anonymous pages, first all in one VMA, then each thread in its own: cut out of
- * one mapping, and mapped one after the other; last in one VMA whose protection
- * changes every 1000 faults. The page tables are there before, and threads don't
- * share any of the lowest level.
+ * one mapping, and mapped one after the other; in one VMA whose protection changes
+ * every 1000 faults; last they read pages of one VMA by process_vm_readv(). The page
+ * tables are there before, and threads don't share any of the lowest level.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define PAGE 4096UL
@@ -26,7 +27,7 @@
 #define SLICE (4UL << 20)	/* of a thread; FAULTS pages over two threads */
 
 /* The windows of bench/conflicts.c, in an instruction that does nothing */
-enum { CLOSED, SYSCALLS, ONE_VMA, CUT, MAPPED, PROTECTED };
+enum { CLOSED, SYSCALLS, ONE_VMA, CUT, MAPPED, PROTECTED, REMOTE };
 #ifdef __x86_64__
 #define NOTHING ".byte 0x0f, 0x1f, 0x80; .long 0x5ea50000 + %c0"
 #else
@@ -47,7 +48,7 @@ static void die(const char *what)
 
 static bool one_vma(void)
 {
-	return layout == ONE_VMA || layout == PROTECTED;
+	return layout == ONE_VMA || layout == PROTECTED || layout == REMOTE;
 }
 
 static size_t stride(void)
@@ -95,6 +96,24 @@ static void fault_in_batches(char *mem, bool writer)
 	}
 }
 
+/* A page that is absent in each call, so that each has a fault */
+static void read_remote(char *mem)
+{
+	static __thread char buffer[PAGE];
+	struct iovec local = { buffer, 1 }, remote = { mem, 1 };
+	pid_t self = getpid();
+	size_t i;
+
+	memset(buffer, 1, PAGE);
+	MARK(REMOTE);
+	for (i = 0; i < FAULTS / threads; i++) {
+		remote.iov_base = mem + i * PAGE;
+		if (process_vm_readv(self, &local, 1, &remote, 1, 0) != 1)
+			die("process_vm_readv");
+	}
+	MARK(CLOSED);
+}
+
 static void *fault(void *arg)
 {
 	long n = (long)arg;
@@ -125,6 +144,8 @@ static void *fault(void *arg)
 	pthread_barrier_wait(&barrier);
 	if (layout == PROTECTED) {
 		fault_in_batches(mem, !n);
+	} else if (layout == REMOTE) {
+		read_remote(mem);
 	} else {
 		if (layout == ONE_VMA)
 			MARK(ONE_VMA);
@@ -210,7 +231,7 @@ int main(int argc, char **argv)
 	/* Not by madvise() of each thread, which would split the one VMA */
 	if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0))
 		die("prctl");
-	for (layout = ONE_VMA; layout <= PROTECTED; layout++)
+	for (layout = ONE_VMA; layout <= REMOTE; layout++)
 		run();
 	return 0;
 }

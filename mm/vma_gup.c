@@ -11,8 +11,10 @@
 #include <linux/hugetlb.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
+#include <linux/mmu_context.h>
 #include <linux/rmap.h>
 #include <linux/sched/signal.h>
+#include <linux/userfaultfd_k.h>
 #include <linux/vma_lock.h>
 #include <linux/vma_read.h>
 #include <linux/vmstat.h>
@@ -20,54 +22,82 @@
 #include "internal.h"
 
 /*
- * What a fault may do under the VMA lock, less what nobody has looked at here.
- * An access that the VMA does not allow, and FOLL_FORCE may, is left to
- * mmap_lock. That FOLL_FORCE is given does not matter: mlock() always does.
+ * What a fault may do under the VMA lock, less what nobody has looked at here. An
+ * access (@access is VM_READ or VM_WRITE) that the VMA does not allow, and
+ * FOLL_FORCE may, is left to mmap_lock. That FOLL_FORCE is given does not matter:
+ * mlock() always does.
  */
-static bool vma_gup_eligible(struct vm_area_struct *vma, bool write)
+static bool vma_gup_eligible(struct vm_area_struct *vma, vm_flags_t access)
 {
-	vm_flags_t access = write ? VM_WRITE : VM_READ;
-
 	return (vma->vm_flags & access) && !(vma->vm_flags & VM_SPECIAL) &&
 		!is_vm_hugetlb_page(vma) && !vma_is_dax(vma) &&
 		vma_fault_eligible(vma);
 }
 
+/* A range that is gone over, VMA by VMA */
+struct vma_gup {
+	struct mm_struct *mm;
+	vm_flags_t access;	/* what a VMA has to allow */
+	bool write;		/* its faults are writes, if the VMA allows that */
+	bool mlock;		/* skips holes; VM_LOCKONFAULT: without faults */
+	bool started_over;	/* the last fault did, for want of an anon_vma? */
+};
+
 /*
- * Will a fault in @vma look for an anon_vma, which only mmap_lock gives it? One
- * that reads a file will not, and fork() copies the entries of a file's mapping
- * only if it has one.
+ * Will a fault in @vma look for an anon_vma, which only mmap_lock gives it? A read
+ * seldom does: one of a huge page. Where base's fault would not, it must not have
+ * one: fork() copies the entries of a file's mapping only if it has one.
  */
-static bool vma_needs_anon_vma(struct vm_area_struct *vma, bool write)
+static bool vma_needs_anon_vma(struct vm_area_struct *vma,
+			       const struct vma_gup *gup)
 {
 	if (vma->anon_vma || (vma->vm_flags & VM_SHARED))
 		return false;
-	return vma_is_anonymous(vma) || (write && (vma->vm_flags & VM_WRITE));
+	if (gup->mlock && (vma->vm_flags & VM_LOCKONFAULT))
+		return false;
+	return (gup->write && (vma->vm_flags & VM_WRITE)) ||
+		(gup->started_over && vma_is_anonymous(vma));
+}
+
+/*
+ * An anon_vma before the fault, which would give up its attempt for it. Returns 0,
+ * or an error, and *@locked says whether the lock is still held. -EAGAIN: after a
+ * wait for mmap_lock the VMA has one, if it is still there.
+ */
+static int vma_gup_anon_prepare(struct vm_area_struct *vma, unsigned long addr,
+				const struct vma_gup *gup, int *locked)
+{
+	vm_fault_t ret = fault_anon_prepare(vma, FAULT_FLAG_VMA_LOCK);
+	int err = -EAGAIN;
+
+	if (!ret)
+		return 0;
+	if (ret & VM_FAULT_OOM)
+		return -ENOMEM;
+	*locked = GUP_STARTED_OVER;
+	if (mmap_read_lock_killable(gup->mm))
+		return -EINTR;
+	vma = vma_lookup(gup->mm, addr);
+	if (vma && vma_gup_eligible(vma, gup->access) &&
+	    vma_needs_anon_vma(vma, gup) && __anon_vma_prepare(vma))
+		err = -ENOMEM;
+	mmap_read_unlock(gup->mm);
+	return err;
 }
 
 /*
  * The VMA at @addr, or else the first one above, locked. If a writer has it, wait
- * for that writer: no lock is held yet. If the last attempt came to nothing
- * (@again), for want of an anon_vma perhaps, wait for the chance to get one. NULL
- * if there is no VMA, or after a fatal signal.
+ * for that writer: no lock is held yet. NULL if there is no VMA, or after a fatal
+ * signal.
  */
 static struct vm_area_struct *vma_lock_or_wait(struct mm_struct *mm,
-					       unsigned long addr, bool write,
-					       bool again)
+					       unsigned long addr)
 {
 	struct vm_area_struct *vma = lock_vma_under_rcu(mm, addr);
 
-	if (likely(vma)) {
-		if (!again || !vma_needs_anon_vma(vma, write))
-			return vma;
-		vma_end_read(vma);
-	}
-	if (mmap_read_lock_killable(mm))
-		return NULL;
+	if (likely(vma) || mmap_read_lock_killable(mm))
+		return vma;
 	vma = find_vma(mm, addr);
-	if (vma && again && vma->vm_start <= addr &&
-	    vma_needs_anon_vma(vma, write) && __anon_vma_prepare(vma))
-		vma = NULL;
 	/* mmap_lock excludes every writer, and keeps the VMA. */
 	if (vma && WARN_ON_ONCE(!vma_start_read(vma)))
 		vma = NULL;
@@ -82,22 +112,83 @@ static struct vm_area_struct *vma_lock_or_wait(struct mm_struct *mm,
 #define GUP_TRIES	4
 
 /*
- * A piece of a locked VMA. Returns the number of pages, 0 with *@locked 0 if the
- * fault slept for the first one, or an error.
+ * A part of a locked VMA. @slept: the fault of its first page has released the
+ * lock before. Returns the number of pages before an error, 0 if the lock was
+ * released for the first one (see GUP_VMA_LOCKED), or an error.
  */
-static long vma_populate(struct vm_area_struct *vma, unsigned long start,
-			 unsigned long end, enum vma_populate how, int *locked)
+typedef long gup_part_t(struct vm_area_struct *vma, unsigned long addr,
+			unsigned long nr_pages, bool slept, void *arg,
+			int *locked);
+
+/*
+ * The loop over a range, part by part. @part is a constant, and inlined. Returns
+ * the number of pages.
+ */
+static __always_inline unsigned long vma_gup_parts(struct vma_gup *gup,
+		unsigned long addr, unsigned long nr_pages, gup_part_t *part,
+		void *arg)
 {
-	end = min(end, vma->vm_end);
-	if (start < vma->vm_start ||
-	    !vma_gup_eligible(vma, how == VMA_POPULATE_WRITE))
-		return -EFAULT;
+	unsigned long done = 0;
+	int tries = GUP_TRIES;
+	bool slept = false;
+
+	while (done < nr_pages && vma_lock_is_on()) {
+		unsigned long at = addr + done * PAGE_SIZE;
+		unsigned long left = nr_pages - done;
+		int locked = GUP_VMA_LOCKED;
+		struct vm_area_struct *vma;
+		long got = -EFAULT;
+
+		vma = vma_lock_or_wait(gup->mm, at);
+		if (!vma)
+			break;
+		if (unlikely(at < vma->vm_start)) {
+			if (gup->mlock)
+				got = min(left, (vma->vm_start - at) >>
+						PAGE_SHIFT);
+		} else if (vma_gup_eligible(vma, gup->access)) {
+			left = min(left, (vma->vm_end - (at & PAGE_MASK)) >>
+					 PAGE_SHIFT);
+			got = 0;
+			if (unlikely(vma_needs_anon_vma(vma, gup)))
+				got = vma_gup_anon_prepare(vma, at, gup, &locked);
+			if (likely(!got))
+				got = part(vma, at, left, slept, arg, &locked);
+			else if (got == -EAGAIN)
+				got = 0;
+		}
+		if (locked == GUP_VMA_LOCKED)
+			vma_end_read(vma);
+		slept = !locked;
+		if (got > 0) {
+			tries = GUP_TRIES;
+			done += got;
+		} else if (got < 0 || locked == GUP_VMA_LOCKED || !--tries) {
+			break;	/* still locked: FOLL_NOWAIT */
+		}
+		/* Twice in a row: not for want of an anon_vma */
+		if (locked != GUP_STARTED_OVER)
+			gup->started_over = false;
+		else if (gup->started_over)
+			break;
+		else
+			gup->started_over = true;
+	}
+	return done;
+}
+
+static long populate_part(struct vm_area_struct *vma, unsigned long addr,
+			  unsigned long nr_pages, bool slept, void *arg,
+			  int *locked)
+{
+	unsigned long end = addr + nr_pages * PAGE_SIZE;
+	enum vma_populate how = *(enum vma_populate *)arg;
+
 	if (how == VMA_POPULATE)
-		return populate_vma_page_range(vma, start,
-					       mlock_piece_end(vma, start, end),
+		return populate_vma_page_range(vma, addr,
+					       mlock_piece_end(vma, addr, end),
 					       locked);
-	return faultin_vma_page_range(vma, start,
-				      populate_piece_end(start, end),
+	return faultin_vma_page_range(vma, addr, populate_piece_end(addr, end),
 				      how == VMA_POPULATE_WRITE, locked);
 }
 
@@ -118,36 +209,48 @@ static long vma_populate(struct vm_area_struct *vma, unsigned long start,
 unsigned long vma_populate_range(struct mm_struct *mm, unsigned long start,
 				 unsigned long end, enum vma_populate how)
 {
-	int tries = GUP_TRIES;
+	struct vma_gup gup = {
+		.mm = mm,
+		.access = how == VMA_POPULATE_WRITE ? VM_WRITE : VM_READ,
+		.write = how != VMA_POPULATE_READ,
+		.mlock = how == VMA_POPULATE,
+	};
 
-	while (start < end && mm_is_shared(mm)) {
-		struct vm_area_struct *vma;
-		int locked = GUP_VMA_LOCKED;
-		long pages;
+	if (!mm_is_shared(mm))
+		return start;
+	return start + PAGE_SIZE *
+		vma_gup_parts(&gup, start, (end - start) >> PAGE_SHIFT,
+			      populate_part, &how);
+}
 
-		vma = vma_lock_or_wait(mm, start, how != VMA_POPULATE_READ,
-				       tries < GUP_TRIES);
-		if (!vma)
-			break;
-		/* mlock() and MAP_POPULATE skip holes. */
-		if (how == VMA_POPULATE && vma->vm_start > start)
-			start = min(end, vma->vm_start);
-		pages = start < end ?
-			vma_populate(vma, start, end, how, &locked) : 0;
-		if (locked)
-			vma_end_read(vma);
-		if (pages < 0 || (!pages && !--tries))
-			break;
-		if (pages)
-			tries = GUP_TRIES;
-		start += pages * PAGE_SIZE;
-	}
-	return start;
+struct gup_pages {
+	struct page **pages;		/* for the rest */
+	unsigned int gup_flags;
+};
+
+static long pages_part(struct vm_area_struct *vma, unsigned long addr,
+		       unsigned long nr_pages, bool slept, void *arg,
+		       int *locked)
+{
+	struct gup_pages *p = arg;
+	long got;
+
+	/* Under mmap_lock, a long-term pin does not wait for userspace. */
+	if ((p->gup_flags & FOLL_LONGTERM) && userfaultfd_armed(vma))
+		return -EFAULT;
+	/* The second attempt waits for I/O, and reports its error. */
+	got = gup_locked_vma(vma, addr, min(nr_pages, slept ? 1UL : 512UL),
+			     p->gup_flags | (slept ? FOLL_TRIED : 0), p->pages,
+			     locked);
+	if (got > 0)
+		p->pages += got;
+	return got;
 }
 
 /* Other flags mean that something else than a page is wanted, or another wait. */
 #define VMA_GUP_FLAGS	(FOLL_WRITE | FOLL_TOUCH | FOLL_GET | FOLL_PIN | \
-			 FOLL_REMOTE | FOLL_FORCE | FOLL_HWPOISON)
+			 FOLL_REMOTE | FOLL_FORCE | FOLL_HWPOISON | \
+			 FOLL_LONGTERM | FOLL_NOWAIT)
 
 /**
  * vma_gup - take the pages of a range, each VMA under its own lock
@@ -169,42 +272,159 @@ unsigned long vma_gup(struct mm_struct *mm, unsigned long start,
 		      unsigned long nr_pages, struct page **pages,
 		      unsigned int gup_flags)
 {
-	bool write = gup_flags & FOLL_WRITE;
-	unsigned long done = 0;
-	int tries = GUP_TRIES;
+	struct vma_gup gup = {
+		.mm = mm,
+		.access = gup_flags & FOLL_WRITE ? VM_WRITE : VM_READ,
+		.write = gup_flags & FOLL_WRITE,
+	};
+	struct gup_pages arg = { pages, gup_flags };
+	unsigned long done;
 
 	if (!pages || (gup_flags & ~VMA_GUP_FLAGS))
 		return 0;
 	if (!(gup_flags & FOLL_PIN))
-		gup_flags |= FOLL_GET;
+		arg.gup_flags |= FOLL_GET;
 
-	start = untagged_addr(start);
-	while (done < nr_pages) {
-		unsigned long at = start + done * PAGE_SIZE, part;
-		bool again = tries < GUP_TRIES;
-		int locked = GUP_VMA_LOCKED;
-		struct vm_area_struct *vma;
-		long got = -EFAULT;
-
-		vma = vma_lock_or_wait(mm, at, write, again);
-		if (!vma)
-			break;
-		part = (vma->vm_end - (at & PAGE_MASK)) >> PAGE_SHIFT;
-		part = min3(part, nr_pages - done, again ? 1UL : 512UL);
-		/* The second attempt waits for I/O, and reports its error. */
-		if (at >= vma->vm_start && vma_gup_eligible(vma, write))
-			got = gup_locked_vma(vma, at, part,
-					     gup_flags | (again ? FOLL_TRIED : 0),
-					     pages + done, &locked);
-		if (locked)
-			vma_end_read(vma);
-		if (got < 0 || (!got && !--tries))
-			break;
-		if (got)
-			tries = GUP_TRIES;
-		done += got;
-	}
+	done = vma_gup_parts(&gup, untagged_addr(start), nr_pages, pages_part,
+			     &arg);
 	count_vm_vma_lock_event(done == nr_pages ? VMA_LOCK_READ :
 						   VMA_LOCK_READ_MMAP);
 	return done;
+}
+
+struct gup_access {
+	void *buf;
+	int len;
+	unsigned int gup_flags;
+};
+
+/* Of one page. */
+static long access_part(struct vm_area_struct *vma, unsigned long addr,
+			unsigned long nr_pages, bool slept, void *arg,
+			int *locked)
+{
+	struct gup_access *a = arg;
+	bool write = a->gup_flags & FOLL_WRITE;
+	struct page *page;
+	void *maddr;
+	long got;
+
+	/* Under mmap_lock, this access does not wait for userspace. */
+	if (userfaultfd_armed(vma))
+		return -EFAULT;
+	got = gup_locked_vma(vma, addr, 1,
+			     a->gup_flags | (slept ? FOLL_TRIED : 0), &page,
+			     locked);
+	if (got <= 0)
+		return got;
+	maddr = kmap_local_page(page);
+	if (write)
+		copy_to_user_page(vma, page, addr, maddr + offset_in_page(addr),
+				  a->buf, a->len);
+	else
+		copy_from_user_page(vma, page, addr, a->buf,
+				    maddr + offset_in_page(addr), a->len);
+	kunmap_local(maddr);
+	if (write)
+		set_page_dirty_lock(page);
+	put_page(page);
+	return 1;
+}
+
+/**
+ * vma_access_range - copy from or to memory of an mm, page by page
+ * @mm: the mm; the caller holds a reference of its own to mm_users
+ * @addr: the first address there
+ * @buf: the memory of the kernel that is copied to, or from with FOLL_WRITE
+ * @len: how many bytes
+ * @gup_flags: FOLL_WRITE, FOLL_FORCE, FOLL_ANON
+ *
+ * The part of access_remote_vm() that does without mmap_lock. Each page is found,
+ * faulted in and copied under the lock of its VMA.
+ *
+ * Context: May sleep. The caller holds neither mmap_lock nor a VMA lock.
+ * Return: the number of bytes copied. If there are fewer than @len, the caller
+ * goes on under mmap_lock, for whatever reason: see vma_populate_range().
+ */
+int vma_access_range(struct mm_struct *mm, unsigned long addr, void *buf,
+		     int len, unsigned int gup_flags)
+{
+	struct vma_gup gup = {
+		.mm = mm,
+		.access = gup_flags & FOLL_WRITE ? VM_WRITE : VM_READ,
+		.write = gup_flags & FOLL_WRITE,
+	};
+	int done = 0;
+
+	if (!mm_is_shared(mm))
+		return 0;
+	while (done < len) {
+		struct gup_access a = {
+			.buf = buf + done,
+			.len = min_t(int, len - done,
+				     PAGE_SIZE - offset_in_page(addr + done)),
+			.gup_flags = gup_flags | FOLL_GET | FOLL_TOUCH |
+				     FOLL_REMOTE,
+		};
+
+		if (!vma_gup_parts(&gup, addr + done, 1, access_part, &a))
+			break;
+		done += a.len;
+	}
+	count_vm_vma_lock_event(done == len ? VMA_LOCK_READ :
+					      VMA_LOCK_READ_MMAP);
+	return done;
+}
+
+/**
+ * vma_fixup_fault - fixup_user_fault() of a page, under its VMA lock
+ * @mm: current->mm
+ * @addr: the address
+ * @fault_flags: 0 or FAULT_FLAG_WRITE
+ *
+ * Where userspace would handle the fault, by userfaultfd, the caller decides
+ * whether it waits, under mmap_lock.
+ *
+ * Context: May sleep. The caller holds neither mmap_lock nor a VMA lock.
+ * Return: 0, or the error of fixup_user_fault(), or -EAGAIN: the caller calls
+ * that under mmap_lock.
+ */
+int vma_fixup_fault(struct mm_struct *mm, unsigned long addr,
+		    unsigned int fault_flags)
+{
+	bool write = fault_flags & FAULT_FLAG_WRITE;
+	vm_flags_t access = write ? VM_WRITE : VM_READ;
+	int tries = GUP_TRIES;
+
+	if (!mm_is_shared(mm))
+		return -EAGAIN;
+	addr = untagged_addr(addr);
+	fault_flags |= FAULT_FLAG_VMA_LOCK | FAULT_FLAG_ALLOW_RETRY |
+		       FAULT_FLAG_KILLABLE;
+	do {
+		struct vm_area_struct *vma = lock_vma_under_rcu(mm, addr);
+		vm_fault_t ret;
+
+		if (!vma)
+			break;
+		if (!vma_gup_eligible(vma, access) || userfaultfd_armed(vma) ||
+		    !arch_vma_access_permitted(vma, write, false, false) ||
+		    fatal_signal_pending(current)) {
+			vma_end_read(vma);
+			break;
+		}
+		count_gup_fault(fault_flags);
+		ret = handle_mm_fault(vma, addr, fault_flags, NULL);
+		if (ret & VM_FAULT_COMPLETED)
+			return 0;
+		if (!(ret & VM_FAULT_RETRY)) {
+			vma_end_read(vma);
+			return ret & VM_FAULT_ERROR ? vm_fault_to_errno(ret, 0) :
+						      0;
+		}
+		if (ret & VM_FAULT_MMAP_LOCK)
+			break;
+		fault_flags |= FAULT_FLAG_TRIED;
+	} while (--tries);
+	return -EAGAIN;
 }

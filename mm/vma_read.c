@@ -3,6 +3,7 @@
  * Readers of VMAs that are not faults.
  */
 #include <linux/delay.h>
+#include <linux/hugetlb_inline.h>
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
@@ -196,6 +197,84 @@ struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
 	if (vma && WARN_ON_ONCE(!vma_start_read(vma)))
 		return vma;
 	vma_reader_stop(reader);
+	reader->vma = vma;
+	return vma;
+}
+
+/**
+ * vma_reader_find - release a VMA, and go to the one that holds an address
+ * @reader: of an mm of which the caller holds a reference of its own to mm_users
+ * @addr: the address, in any order
+ *
+ * For a few addresses: takes mmap_lock where the VMA cannot be had by its own lock,
+ * or there is none, and keeps it until vma_reader_stop(). So it does for hugetlb,
+ * because its page tables can be shared: follow_page() needs more than one VMA to
+ * hold still.
+ *
+ * Context: May sleep, for mmap_lock only while no VMA is held. The caller does not
+ * hold mmap_lock or a VMA lock.
+ * Return: the VMA, which holds still until the next call, or NULL.
+ */
+struct vm_area_struct *vma_reader_find(struct vma_reader *reader,
+				       unsigned long addr)
+{
+	struct mm_struct *mm = reader->mm;
+	struct vm_area_struct *vma = reader->vma;
+
+	if (reader->mmap_locked)
+		return vma_lookup(mm, addr);
+	if (vma && vma->vm_start <= addr && addr < vma->vm_end)
+		return vma;
+	vma_reader_stop(reader);
+
+	if (vma_lock_is_on() && !mm_is_ours_alone(mm)) {
+		vma = lock_vma_under_rcu(mm, addr);
+		if (vma && is_vm_hugetlb_page(vma)) {
+			vma_end_read(vma);
+			vma = NULL;
+		}
+		count_vm_vma_lock_event(vma ? VMA_LOCK_READ :
+					      VMA_LOCK_READ_MMAP);
+		reader->vma = vma;
+		if (vma)
+			return vma;
+	}
+	mmap_read_lock(mm);
+	reader->mmap_locked = true;
+	return vma_lookup(mm, addr);
+}
+
+/**
+ * vma_reader_try_next - vma_reader_next() for whoever would rather go than wait
+ * @reader: of current's mm
+ * @addr: as for vma_reader_next()
+ *
+ * Under mmap_lock, all the way from the first VMA, where the switch is off or
+ * nobody shares the mm.
+ *
+ * Context: Does not sleep. The caller does not hold mmap_lock or a VMA lock.
+ * Return: as vma_reader_next(), or -EAGAIN, with nothing held: a writer is there.
+ */
+struct vm_area_struct *vma_reader_try_next(struct vma_reader *reader,
+					   unsigned long addr)
+{
+	bool first = !reader->vma && !reader->mmap_locked;
+	struct vm_area_struct *vma;
+	int tries = VMA_READ_TRIES;
+
+	if (reader->mmap_locked || !mm_is_shared(reader->mm)) {
+		if (reader->vma)
+			vma_reader_stop(reader);
+		return vma_reader_try_next_mmap_locked(reader, addr);
+	}
+	vma_reader_stop(reader);
+	do {
+		vma = vma_lock_next(reader->mm, addr);
+	} while (IS_ERR(vma) && --tries);
+	if (IS_ERR(vma))
+		return vma;
+	if (first)
+		count_vm_vma_lock_event(VMA_LOCK_READ);
 	reader->vma = vma;
 	return vma;
 }

@@ -11,8 +11,8 @@ usage: scripts/conflicts.sh [-h] [CPUS [ARCH]]     (make conflicts [CPUS=4] [ARC
 Runs 2048 page faults in a guest with CPUS virtual CPUs (4; 2 to 64), a thread on
 each: in one VMA; in a VMA for each, cut out of one by mprotect(); and in a VMA for
 each, mapped one after the other, so that the slab may have them and their locks
-side by side; and in one VMA with an mprotect() of it every 1000 faults. Traces the
-memory that they touch, on base, on peer if it is built, and on pervma. Prints reads
+side by side; in one VMA with an mprotect() of it every 1000 faults; and by
+process_vm_readv() of absent pages of one VMA, a page a call. Traces the memory that they touch, on base, on peer if it is built, and on pervma. Prints reads
 and writes a fault of the lines that one CPU writes and another touches, those of
 locks first. Exit status 1 if pervma writes such a line of a lock (of 1000 faults, in
 one), or with mprotect() more than base.
@@ -82,8 +82,9 @@ awk -v cpus="$cpus" -v arch="$arch" '
 		title[3] = "A VMA for each thread, cut out of one"
 		title[4] = "A VMA for each thread, mapped in a row"
 		title[5] = "One VMA, an mprotect() every 1000 faults"
+		title[6] = "One VMA, read by process_vm_readv()"
 		for (k = 1; k <= n; k++)
-			for (win = 2; win <= 5; win++)
+			for (win = 2; win <= 6; win++)
 				if (faults[win, k] < 1024)
 					fail(kernel[k] ": of 2048 faults only " faults[win, k] + 0 " were counted")
 		for (key in line) {
@@ -106,13 +107,13 @@ awk -v cpus="$cpus" -v arch="$arch" '
 		}
 
 		print "\n" arch ", " cpus " vCPUs. Writes a fault to lines of a lock that another vCPU touches:"
-		for (win = 2; win <= 5; win++) {
+		for (win = 2; win <= 6; win++) {
 			head(title[win], " %8s")
 			locks(win, "mmap_lock"); locks(win, "VMA lock"); locks(win, "both")
 		}
 		print "\nAll such lines, by who writes them most: reads and writes a fault, and the"
 		print "share of the faults that write them."
-		for (win = 2; win <= 5; win++) {
+		for (win = 2; win <= 6; win++) {
 			head(title[win], " %24s")
 			while (1) {
 				best = ""
@@ -127,8 +128,8 @@ awk -v cpus="$cpus" -v arch="$arch" '
 				delete seen[win, best]
 			}
 		}
-		print "\n" dropped " of " 8192 * n " faults called the scheduler, and are not counted."
-		for (win = 2; win <= 5; win++) {
+		print "\n" dropped " of " 10240 * n " faults called the scheduler, and are not counted."
+		for (win = 2; win <= 6; win++) {
 			if (lock_writes[win, "both", 1] < 1)
 				fail("base does not fight for mmap_lock: the count is wrong")
 			if (lock_writes[win, "both", n] > (win == 5 ? lock_writes[win, "both", 1] : 0.001))

@@ -80,6 +80,8 @@ int vma_read_range(struct mm_struct *mm, unsigned long *start,
 		   unsigned long end, vma_visit_t *visit, unsigned long arg);
 unsigned long vma_populate_range(struct mm_struct *mm, unsigned long start,
 				 unsigned long end, enum vma_populate how);
+int vma_fixup_fault(struct mm_struct *mm, unsigned long addr,
+		    unsigned int fault_flags);
 
 /* After a VMA that needed mmap_lock: the next one may not. */
 static inline void populate_end_vma(struct mm_struct *mm, int *locked)
@@ -91,6 +93,12 @@ static inline void populate_end_vma(struct mm_struct *mm, int *locked)
 }
 #else
 static inline void populate_end_vma(struct mm_struct *mm, int *locked) { }
+
+static inline int vma_fixup_fault(struct mm_struct *mm, unsigned long addr,
+				  unsigned int fault_flags)
+{
+	return -EAGAIN;
+}
 
 static inline unsigned long vma_populate_range(struct mm_struct *mm,
 					       unsigned long start,
@@ -173,6 +181,17 @@ vma_reader_next_mmap_locked(struct vma_reader *reader, unsigned long addr)
 	return vma_next(&reader->iter);
 }
 
+/* Part of vma_reader_try_next(): under mmap_lock, as long as it goes on. */
+static inline struct vm_area_struct *
+vma_reader_try_next_mmap_locked(struct vma_reader *reader, unsigned long addr)
+{
+	if (!reader->mmap_locked && !mmap_read_trylock(reader->mm))
+		return ERR_PTR(-EAGAIN);
+	reader->mmap_locked = true;
+	vma_iter_init(&reader->iter, reader->mm, addr);
+	return vma_next(&reader->iter);
+}
+
 /* Let go of the VMA, or of mmap_lock; vma_reader_next() may go on from here. */
 static inline void vma_reader_stop(struct vma_reader *reader)
 {
@@ -187,11 +206,30 @@ static inline void vma_reader_stop(struct vma_reader *reader)
 #ifdef CONFIG_PER_VMA_LOCK
 struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
 				       unsigned long addr);
+struct vm_area_struct *vma_reader_find(struct vma_reader *reader,
+				       unsigned long addr);
+struct vm_area_struct *vma_reader_try_next(struct vma_reader *reader,
+					   unsigned long addr);
 #else
+static inline struct vm_area_struct *vma_reader_find(struct vma_reader *reader,
+						     unsigned long addr)
+{
+	if (!reader->mmap_locked)
+		mmap_read_lock(reader->mm);
+	reader->mmap_locked = true;
+	return vma_lookup(reader->mm, addr);
+}
+
 static inline struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
 						     unsigned long addr)
 {
 	return vma_reader_next_mmap_locked(reader, addr);
+}
+
+static inline struct vm_area_struct *
+vma_reader_try_next(struct vma_reader *reader, unsigned long addr)
+{
+	return vma_reader_try_next_mmap_locked(reader, addr);
 }
 #endif
 

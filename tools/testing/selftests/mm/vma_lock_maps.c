@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What /proc/PID/maps, smaps, smaps_rollup and numa_maps tell while the mappings
- * change: each line is true of a moment, addresses never go back, and what is
- * mapped all the time is told of exactly once.
+ * What /proc/PID/maps, smaps, smaps_rollup, numa_maps and pagemap tell while the
+ * mappings change: each line is true of a moment, addresses never go back, and what
+ * is mapped all the time is told of exactly once.
  *
  * The layout is a row of areas. Each has a thread that changes what lies in it in
  * one way, and a check that knows what a line in it may say.
@@ -339,6 +339,32 @@ static void pass_over_rollup(void)
 		complain("smaps_rollup: %lu kB present", rss);
 }
 
+/* Of pages that are mapped, present or not, if the kernel has it */
+#define SOFT_DIRTY (1ULL << 55)
+
+static void read_pagemap(uint64_t *entries, size_t n)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+
+	must(pread(fd, entries, 8 * n, (uintptr_t)base / PAGE * 8) == 8 * (ssize_t)n,
+	     "pagemap");
+	close(fd);
+}
+
+static void pass_over_pagemap(void)
+{
+	uint64_t entries[NR_PAGES];
+	unsigned long p, i, in;
+
+	read_pagemap(entries, NR_PAGES);
+	for (p = 0; p < NR_PAGES; p++) {
+		i = p / AREA_PAGES;
+		in = p % AREA_PAGES;
+		if (!entries[p] && !(in >= areas[i].from && in < areas[i].to))
+			complain("pagemap: %s: page %lu is missing", areas[i].name, in);
+	}
+}
+
 static unsigned long passes;
 
 static void *reader(void *arg)
@@ -349,8 +375,10 @@ static void *reader(void *arg)
 		if (which < ARRAY_SIZE(files))
 			/* A page each time, as most do, and odd sizes */
 			pass_over(which, i % 3 ? 4096 : 500 + i % 1000);
-		else
+		else if (which == ARRAY_SIZE(files))
 			pass_over_rollup();
+		else
+			pass_over_pagemap();
 		__atomic_fetch_add(&passes, 1, __ATOMIC_RELAXED);
 	}
 	return NULL;
@@ -369,7 +397,8 @@ static bool each_had_a_turn(void)
 /* A thread for each area, beside readers of a file */
 static void race(size_t which, bool locks)
 {
-	const char *name = which < ARRAY_SIZE(files) ? files[which].file : "smaps_rollup";
+	const char *name = which < ARRAY_SIZE(files) ? files[which].file :
+		which == ARRAY_SIZE(files) ? "smaps_rollup" : "pagemap";
 	pthread_t threads[NR_AREAS + NR_READERS];
 	long read = 0, mmap_lock = 0;
 	size_t i;
@@ -528,11 +557,12 @@ out:
 int main(void)
 {
 	size_t i, n = ARRAY_SIZE(files) + 1;
+	uint64_t entry;
 
 	setlinebuf(stdout);
 	ksft_print_header();
 	need_per_vma_lock();
-	ksft_set_plan(n + ARRAY_SIZE(files) + 3);
+	ksft_set_plan(n + ARRAY_SIZE(files) + 4);
 
 	/* Neighbours that differ, below the areas: they are never one VMA. */
 	base = mmap(NULL, (NR_FILLERS + NR_PAGES + 2) * PAGE, PROT_NONE,
@@ -554,6 +584,11 @@ int main(void)
 	clip_hugetlb();
 	for (i = 0; i < n; i++)
 		race(i, true);
+	read_pagemap(&entry, 1);
+	if (entry & SOFT_DIRTY)
+		race(n, true);
+	else
+		ksft_test_result_skip("pagemap: no soft-dirty entries\n");
 	set_switch(false);
 	race(0, false);
 	race(1, false);

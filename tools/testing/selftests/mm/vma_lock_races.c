@@ -209,11 +209,18 @@ static void *pin_writer(void *arg)
 	return NULL;
 }
 
-static uint64_t load_pinned(uint64_t *w)
+static int mem;		/* /proc/self/mem: by access_remote_vm() */
+
+static uint64_t load_pinned(uint64_t *w, bool by_mem)
 {
 	uint64_t value = 0;
 	struct iovec local = { &value, sizeof(value) }, remote = { w, sizeof(*w) };
 
+	if (by_mem) {
+		if (pread(mem, &value, sizeof(value), (uintptr_t)w) != sizeof(value))
+			fail();
+		return value;
+	}
 	if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) != sizeof(value))
 		fail();
 	return value;
@@ -223,6 +230,11 @@ static void store_pinned(uint64_t *w, uint64_t value)
 {
 	struct iovec local = { &value, sizeof(value) }, remote = { w, sizeof(*w) };
 
+	if (value & 1) {
+		if (pwrite(mem, &value, sizeof(value), (uintptr_t)w) != sizeof(value))
+			fail();
+		return;
+	}
 	if (process_vm_writev(getpid(), &local, 1, &remote, 1, 0) != sizeof(value))
 		fail();
 }
@@ -242,7 +254,7 @@ static void *own(void *arg, bool pins)
 
 		page = (next(&seed) >> 8) % 16;
 		w = (uint64_t *)(area + page * PAGE) + mine;
-		if ((pins ? load_pinned(w) : LOAD(w)) != value[page])
+		if ((pins ? load_pinned(w, value[page] & 2) : LOAD(w)) != value[page])
 			fail();
 		++value[page];
 		if (pins)
@@ -400,10 +412,8 @@ static void *mover(void *arg)
 	return NULL;
 }
 
-static void move(void)
+static void move_place(char *old, char *new)
 {
-	char *old = place[rounds & 1], *new = place[~rounds & 1];
-
 	if (mremap(old, THREADS * HUGE, THREADS * HUGE,
 		   MREMAP_MAYMOVE | MREMAP_FIXED, new) != new)
 		ksft_exit_fail_msg("mremap: %s\n", strerror(errno));
@@ -411,6 +421,11 @@ static void move(void)
 	if (mmap(old, THREADS * HUGE, PROT_NONE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != old)
 		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+}
+
+static void move(void)
+{
+	move_place(place[rounds & 1], place[~rounds & 1]);
 }
 
 /*
@@ -736,6 +751,152 @@ static void punch_hole(void)
 	madvise(page, HUGE, MADV_DONTNEED);
 }
 
+/*
+ * Huge pages that UFFDIO_COPY fills while they are moved, copied by fork() and unmapped.
+ * Each thread has one; it gives it back, fills it with a stamp and wants to find that,
+ * wherever the page is now. Part of what it copies from is absent each time.
+ */
+static int filler = -1;
+static long unmapped;		/* odd while nothing is promised */
+
+#define HUGE_WORDS (HUGE / sizeof(uint64_t))
+
+static bool arm_huge(char *at, size_t len, int mode)
+{
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)at, len }, .mode = mode,
+	};
+
+	return !ioctl(filler, UFFDIO_REGISTER, &reg);
+}
+
+static bool open_filler(char *at, size_t len, int mode)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+
+	if (at == MAP_FAILED)
+		return false;
+	filler = syscall(__NR_userfaultfd, O_CLOEXEC);
+	return filler >= 0 && !ioctl(filler, UFFDIO_API, &api) && arm_huge(at, len, mode);
+}
+
+static void *copier(void *arg)
+{
+	uint64_t *source = mmap(NULL, HUGE, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t at = (long)arg * HUGE;
+	uint64_t value = 0;
+
+	if (source == MAP_FAILED)
+		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+	may_be_refused = true;
+	while (!stopped()) {
+		struct uffdio_copy copy = { .src = (uintptr_t)source, .len = HUGE };
+		long before = __atomic_load_n(&unmapped, __ATOMIC_SEQ_CST);
+		uint64_t *p;
+
+		value++;
+		if (value & 1)
+			madvise(source, HUGE, MADV_DONTNEED);
+		source[0] = source[HUGE_WORDS - 1] = value;
+		copy.dst = (uintptr_t)LOAD(&where) + at;
+		madvise((void *)copy.dst, HUGE, MADV_DONTNEED);
+		if (ioctl(filler, UFFDIO_COPY, &copy))
+			continue;
+		/* Refused while it is neither here nor there: try again. */
+		sigsetjmp(refused, 0);
+		if (stopped())
+			break;
+		p = (uint64_t *)(LOAD(&where) + at);
+		if ((LOAD(p) != value || LOAD(p + HUGE_WORDS - 1) != value) &&
+		    !(before & 1) && before == __atomic_load_n(&unmapped, __ATOMIC_SEQ_CST))
+			fail();
+	}
+	munmap(source, HUGE);
+	return NULL;
+}
+
+static void fork_huge(void)
+{
+	int status, i, j;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		ksft_exit_fail_msg("fork: %s\n", strerror(errno));
+	if (!pid) {
+		uint64_t seen[THREADS];
+
+		/* Whole pages, as they were; with none left to read zeroes from it ends. */
+		may_be_refused = true;
+		if (sigsetjmp(refused, 0))
+			_exit(0);
+		for (j = 0; j < 2; j++) {
+			for (i = 0; i < THREADS; i++) {
+				uint64_t *p = (uint64_t *)(where + i * HUGE);
+
+				if (LOAD(p) != LOAD(p + HUGE_WORDS - 1) ||
+				    (j && LOAD(p) != seen[i]))
+					_exit(1);
+				seen[i] = LOAD(p);
+			}
+			for (i = 0; i < 20; i++)
+				sched_yield();
+		}
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status)
+		fail();
+}
+
+static void move_huge(void)
+{
+	char *old = where;
+
+	switch (rounds % 4) {
+	case 0:
+		fork_huge();
+		break;
+	case 1:
+		__atomic_add_fetch(&unmapped, 1, __ATOMIC_SEQ_CST);
+		mmap(old, THREADS * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+		     -1, 0);
+		if (mmap(old, THREADS * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+			 MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0) != old)
+			ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+		/* An anon_vma, or the first request takes mmap_lock. */
+		STORE((uint64_t *)old, 0);
+		if (!arm_huge(old, THREADS * HUGE, UFFDIO_REGISTER_MODE_MINOR))
+			fail();
+		__atomic_add_fetch(&unmapped, 1, __ATOMIC_SEQ_CST);
+		break;
+	default:
+		move_place(old, old == place[0] ? place[1] : place[0]);
+		if (!arm_huge(where, THREADS * HUGE, UFFDIO_REGISTER_MODE_MINOR))
+			fail();
+	}
+}
+
+/* Huge pages that a monitor has write-protected: no byte changes. */
+static void protect_huge(void)
+{
+	struct uffdio_writeprotect wp = {
+		.range = { (uintptr_t)area, span }, .mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+	int i;
+
+	if (ioctl(filler, UFFDIO_WRITEPROTECT, &wp))
+		fail();
+	__atomic_store_n(&frozen, rounds + 1, __ATOMIC_SEQ_CST);
+	for (i = 0; i < 20; i++)
+		sched_yield();
+	__atomic_store_n(&frozen, 0, __ATOMIC_SEQ_CST);
+	wp.mode = 0;
+	if (ioctl(filler, UFFDIO_WRITEPROTECT, &wp))
+		fail();
+	if (rounds & 1)
+		madvise(area, span, MADV_DONTNEED);
+}
+
 /* [B1] [B4] A stack that grows downwards under those who write above and below */
 static void grow_stack(void)
 {
@@ -790,11 +951,14 @@ int main(int argc, char **argv)
 	need_per_vma_lock();
 	only = argc > 1 ? argv[1] : NULL;
 	if (!only)
-		ksft_set_plan(28);
+		ksft_set_plan(30);
 	sigaction(SIGSEGV, &sa, NULL);
 	/* For huge pages of hugetlbfs that are not there */
 	sigaction(SIGBUS, &sa, NULL);
 
+	mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	if (mem < 0)
+		ksft_exit_fail_msg("/proc/self/mem: %s\n", strerror(errno));
 	area = map_area(AREA, false, PROT_READ | PROT_WRITE);
 	/* Few pages, so that one that slipped through is soon hit again. */
 	span = 32 * PAGE;
@@ -875,6 +1039,29 @@ int main(int argc, char **argv)
 	} else {
 		ksft_test_result_skip("hugetlb, holes: no memfd of huge pages\n");
 	}
+	/* For each a page, one that is copied to, and one of a child. */
+	set_number("/proc/sys/vm/nr_hugepages", 3 * THREADS + 1);
+	where = mmap(place[0], THREADS * HUGE, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0);
+	/* Minor faults are those of files: so this has no faults that wait. */
+	if (open_filler(where, THREADS * HUGE, UFFDIO_REGISTER_MODE_MINOR)) {
+		STORE((uint64_t *)where, 0);
+		race("hugetlb, UFFDIO_COPY", copier, move_huge);
+		munmap(where, THREADS * HUGE);
+	} else {
+		ksft_test_result_skip("hugetlb, UFFDIO_COPY: not here\n");
+	}
+	close(filler);
+	span = 3 * HUGE;
+	area = mmap(place[0], span, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0);
+	if (open_filler(area, span, UFFDIO_REGISTER_MODE_WP)) {
+		race("hugetlb, UFFDIO_WRITEPROTECT", scribbler, protect_huge);
+		munmap(area, span);
+	} else {
+		ksft_test_result_skip("hugetlb, UFFDIO_WRITEPROTECT: not here\n");
+	}
+	close(filler);
 	set_number("/proc/sys/vm/nr_hugepages", 0);
 	span = 64 * PAGE;
 	area = sbrk(0);

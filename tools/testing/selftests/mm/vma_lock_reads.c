@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Readers of VMAs that are not faults: madvise(), mincore(), calls that fault in a
- * range, and the requests of a userfaultfd's monitor. With the switch on and off
+ * range, the requests of a userfaultfd's monitor, pagemap, move_pages() and
+ * clear_refs. With the switch on and off
  * they have the same results and leave the same contents, whatever they meet in
  * their range. They do not take mmap_lock where it is not expected.
  */
 #define _GNU_SOURCE
+#include <linux/futex.h>
+#include <linux/io_uring.h>
+#include <linux/membarrier.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
+#include <sys/auxv.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include "vma_lock.h"
@@ -21,6 +28,8 @@
 #endif
 
 #define PAGES 24
+/* For a call that waits for what never comes */
+#define CALL_SECONDS 120
 #define THIRD (PAGES / 3 * PAGE)
 #define SIZE (PAGES * PAGE)
 
@@ -131,17 +140,24 @@ struct result {
 	int error;
 	long read, read_mmap;
 	unsigned char pages[PAGES];	/* what each begins with; 0xff: no access */
+	unsigned char marks[PAGES];	/* of a monitor's request: its page table */
+	long huge_free, huge_reserved;
 };
 
 /* What memory holds is asked of the kernel: there may be none. */
-static void look(struct result *r)
+static void look_at(struct result *r, size_t step)
 {
 	int fd = open("/proc/self/mem", O_RDONLY), i;
 
 	for (i = 0; i < PAGES; i++)
-		if (pread(fd, &r->pages[i], 1, (uintptr_t)area + i * PAGE) != 1)
+		if (pread(fd, &r->pages[i], 1, (uintptr_t)area + i * step) != 1)
 			r->pages[i] = 0xff;
 	close(fd);
+}
+
+static void look(struct result *r)
+{
+	look_at(r, PAGE);
 }
 
 /* Advice, or what pages are there, which goes to r->pages */
@@ -305,6 +321,21 @@ static void poisoned(void)
 	madvise(area + THIRD, PAGE, MADV_HWPOISON);
 }
 
+/* Nobody answers its faults: only for calls that do not wait for an answer. */
+static void unanswered(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)area + THIRD, THIRD },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) ||
+	    ioctl(uffd, UFFDIO_REGISTER, &reg))
+		ksft_exit_fail_msg("userfaultfd: %s\n", strerror(errno));
+}
+
 static const struct layout populate_layouts[] = {
 	{ "one VMA", one },
 	{ "three VMAs", three },
@@ -323,6 +354,7 @@ static const struct layout populate_layouts[] = {
 	{ "/dev/zero between", with_device },
 	{ "a file that ends", past_the_file, true },
 	{ "a poisoned page", poisoned, true },
+	{ "userfaultfd, no answer", unanswered, true },
 };
 
 static int populate_read(void)
@@ -413,9 +445,68 @@ static int map_populate(void)
 		    -1, 0) == MAP_FAILED ? -1 : 0;
 }
 
+/* Memory of a process by access_remote_vm(), which ptrace() calls, too */
+static int read_mem(void)
+{
+	int fd = open("/proc/self/mem", O_RDONLY), n;
+
+	n = pread(fd, copied, SIZE, (uintptr_t)area);
+	close(fd);
+	return n;
+}
+
+/* From in the middle of a page to in the middle of one */
+static int write_mem(void)
+{
+	int fd = open("/proc/self/mem", O_RDWR), n;
+
+	memset(copied, 99, SIZE);
+	n = pwrite(fd, copied, SIZE - PAGE, (uintptr_t)area + PAGE / 2);
+	close(fd);
+	return n;
+}
+
+/* The word of a page that is absent or may not be written: fixup_user_fault() */
+static int wake_op(void)
+{
+	static uint32_t word;
+	int i, n = 0, err = 0;
+
+	for (i = 0; i < PAGES; i++)
+		if (syscall(__NR_futex, &word,
+			    FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 1, (void *)1,
+			    area + i * PAGE,
+			    FUTEX_OP(FUTEX_OP_SET, 77, FUTEX_OP_CMP_EQ, 0)) < 0)
+			err = errno;
+		else
+			n++;
+	errno = err;
+	return err ? -n - 1 : n;
+}
+
+/* Long-term pins. Where the kernel has no io_uring: the same error always. */
+static int register_buffers(void)
+{
+	struct io_uring_params params = { 0 };
+	struct iovec iov = { area, SIZE };
+	int fd = syscall(__NR_io_uring_setup, 1, &params), n, err;
+
+	if (fd < 0)
+		return fd;
+	n = syscall(__NR_io_uring_register, fd, IORING_REGISTER_BUFFERS, &iov, 1);
+	err = errno;
+	if (!n)
+		syscall(__NR_io_uring_register, fd, IORING_UNREGISTER_BUFFERS,
+			NULL, 0);
+	close(fd);
+	errno = err;
+	return n;
+}
+
 static const struct {
 	const char *name;
 	int (*call)(void);
+	bool unanswered;	/* does not wait for userspace */
 } populates[] = {
 	{ "MADV_POPULATE_READ", populate_read },
 	{ "MADV_POPULATE_WRITE", populate_write },
@@ -427,15 +518,27 @@ static const struct {
 	{ "process_vm_writev", write_other },
 	{ "vmsplice", splice_pages },
 	{ "read, O_DIRECT", read_direct },
+	{ "/proc/self/mem, read", read_mem, true },
+	{ "/proc/self/mem, written", write_mem, true },
+	{ "futex", wake_op, true },
+	{ "io_uring's buffers", register_buffers, true },
 };
 
 struct populated {
 	int result, error;
-	long gup, gup_mmap, read, read_mmap, locked;
+	long gup, gup_mmap, read, read_mmap, locked, major;
 	unsigned char there[PAGES];
 	struct result memory;
 	unsigned char copied[PAGES];
 };
+
+static long major_faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_majflt;
+}
 
 /* "VmLck" of this process, in kB */
 static long locked_memory(void)
@@ -475,8 +578,12 @@ static void populate(const struct layout *l, int (*call)(void), bool on,
 	p->gup_mmap = -vm_counter("vma_lock_gup_mmap");
 	p->read = -vm_counter("vma_lock_read");
 	p->read_mmap = -vm_counter("vma_lock_read_mmap");
+	p->major = -major_faults();
+	alarm(CALL_SECONDS);
 	p->result = call();
+	alarm(0);
 	p->error = p->result < 0 ? errno : 0;
+	p->major += major_faults();
 	p->gup += vm_counter("vma_lock_gup");
 	p->gup_mmap += vm_counter("vma_lock_gup_mmap");
 	p->read += vm_counter("vma_lock_read");
@@ -493,6 +600,9 @@ static void populate(const struct layout *l, int (*call)(void), bool on,
 			p->there[i] = 0xff;
 	look(&p->memory);
 	set_switch(true);
+	if (uffd >= 0)
+		close(uffd);
+	uffd = -1;
 	munmap(area, SIZE);
 }
 
@@ -505,22 +615,26 @@ static void compare_populate(const struct layout *l)
 		int (*call)(void) = populates[i].call;
 		struct populated on, off;
 
+		if (l->make == unanswered && !populates[i].unanswered)
+			continue;
 		/* What mlockall() does to the rest of the process shows once. */
 		if (call == lock_all)
 			populate(l, call, false, &off);
 		populate(l, call, true, &on);
 		populate(l, call, false, &off);
 		if (on.error != off.error || on.result != off.result ||
-		    on.locked != off.locked ||
+		    on.locked != off.locked || on.major != off.major ||
 		    memcmp(on.there, off.there, PAGES) ||
 		    memcmp(on.copied, off.copied, PAGES) ||
 		    memcmp(&on.memory, &off.memory, sizeof(on.memory))) {
 			same = false;
 			ksft_print_msg("%s, %s:\n", l->name, populates[i].name);
-			ksft_print_msg("on: %d, %s, %ld kB locked\n", on.result,
-				       strerror(on.error), on.locked);
-			ksft_print_msg("off: %d, %s, %ld kB locked\n", off.result,
-				       strerror(off.error), off.locked);
+			ksft_print_msg("on: %d, %s, %ld kB locked, %ld major faults\n",
+				       on.result, strerror(on.error), on.locked,
+				       on.major);
+			ksft_print_msg("off: %d, %s, %ld kB locked, %ld major faults\n",
+				       off.result, strerror(off.error), off.locked,
+				       off.major);
 		}
 		if (off.gup || off.read || off.read_mmap ||
 		    (!l->mmap_lock && (on.gup_mmap || on.read_mmap)) ||
@@ -566,6 +680,72 @@ static void *sleeper(void *unused)
 
 /* What a monitor asks for, of a range whose second third is missing */
 
+enum memory { ANON, SHMEM, HUGE_PRIVATE, HUGE_SHARED };
+
+/* Where to look, in as many places: three huge pages have several. */
+static size_t step_of(enum memory memory)
+{
+	return memory < HUGE_PRIVATE ? PAGE : 3 * HUGE / PAGES;
+}
+
+static long huge_pages(const char *which)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	char line[128];
+	long n = -1;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, which, strlen(which)))
+			n = atol(line + strlen(which));
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static bool set_huge_pages(int n)
+{
+	FILE *f = fopen("/proc/sys/vm/nr_hugepages", "w");
+
+	if (!f)
+		return false;
+	fprintf(f, "%d\n", n);
+	fclose(f);
+	return huge_pages("HugePages_Total:") == n;
+}
+
+static void map_memory(enum memory memory)
+{
+	size_t size = PAGES * step_of(memory);
+
+	area = map_area(size, false, PROT_READ | PROT_WRITE);
+	if (memory == SHMEM) {
+		map_at(0, size, MAP_SHARED, shm);
+	} else if (memory == HUGE_PRIVATE) {
+		map_at(0, size, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1);
+	} else if (memory == HUGE_SHARED) {
+		int fd = memfd_create("vma_lock_reads", MFD_HUGETLB);
+
+		if (fd < 0 || ftruncate(fd, size))
+			ksft_exit_fail_msg("memfd: %s\n", strerror(errno));
+		map_at(0, size, MAP_SHARED, fd);
+		close(fd);
+	}
+}
+
+/* Is a page there, and write-protected by a monitor? As pagemap has it. */
+static void read_marks(struct result *r, size_t step)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY), i;
+	uint64_t entry;
+
+	for (i = 0; i < PAGES; i++) {
+		if (pread(fd, &entry, 8, ((uintptr_t)area + i * step) / PAGE * 8) != 8)
+			entry = -1;
+		r->marks[i] = entry >> 57 & 0x41;
+	}
+	close(fd);
+}
+
 static int fill(int nr, void *arg)
 {
 	return ioctl(uffd, nr, arg) ? errno : 0;
@@ -583,7 +763,7 @@ static int uffd_copy(uintptr_t at, size_t len)
 /* From a page that is not there: copied with the lock let go of */
 static int uffd_copy_absent(uintptr_t at, size_t len)
 {
-	madvise(source, SIZE, MADV_DONTNEED);
+	madvise(source, 3 * HUGE, MADV_DONTNEED);
 	return uffd_copy(at, len);
 }
 
@@ -615,55 +795,114 @@ static const struct request {
 	int (*make)(uintptr_t at, size_t len);
 	size_t at, len;
 	int mode;
-	bool shmem;
-	int error;		/* which mmap_lock is taken for */
+	enum memory memory;
+	int error;
+	bool mmap_lock;		/* is taken: to find that error, or for an anon_vma */
 } requests[] = {
 	{ "COPY", uffd_copy, THIRD, THIRD, UFFDIO_REGISTER_MODE_MISSING },
-	{ "COPY, shmem", uffd_copy, THIRD, THIRD, UFFDIO_REGISTER_MODE_MISSING, true },
+	{ "COPY, shmem", uffd_copy, THIRD, THIRD, UFFDIO_REGISTER_MODE_MISSING, SHMEM },
 	{ "COPY, from absent pages", uffd_copy_absent, THIRD, THIRD,
 	  UFFDIO_REGISTER_MODE_MISSING },
-	{ "COPY, where something is", uffd_copy, 0, PAGE, UFFDIO_REGISTER_MODE_MISSING },
+	{ "COPY, where something is", uffd_copy, 0, PAGE, UFFDIO_REGISTER_MODE_MISSING,
+	  ANON, EEXIST },
 	{ "COPY, past the end", uffd_copy, 2 * THIRD, 2 * THIRD,
-	  UFFDIO_REGISTER_MODE_MISSING, false, ENOENT },
+	  UFFDIO_REGISTER_MODE_MISSING, ANON, ENOENT, true },
 	{ "ZEROPAGE", uffd_zero, THIRD, THIRD, UFFDIO_REGISTER_MODE_MISSING },
 	{ "WRITEPROTECT", uffd_protect, 0, THIRD, UFFDIO_REGISTER_MODE_WP },
-	{ "CONTINUE", uffd_continue, THIRD, THIRD, UFFDIO_REGISTER_MODE_MINOR, true },
+	{ "CONTINUE", uffd_continue, THIRD, THIRD, UFFDIO_REGISTER_MODE_MINOR, SHMEM },
+	{ "COPY, hugetlb", uffd_copy, THIRD, THIRD, UFFDIO_REGISTER_MODE_MISSING,
+	  HUGE_PRIVATE },
+	{ "COPY, shared hugetlb", uffd_copy, THIRD, THIRD,
+	  UFFDIO_REGISTER_MODE_MISSING, HUGE_SHARED },
+	{ "COPY, hugetlb, from absent pages", uffd_copy_absent, THIRD, THIRD,
+	  UFFDIO_REGISTER_MODE_MISSING, HUGE_PRIVATE },
+	{ "COPY, shared hugetlb, from absent pages", uffd_copy_absent, THIRD, THIRD,
+	  UFFDIO_REGISTER_MODE_MISSING, HUGE_SHARED },
+	{ "COPY, shared hugetlb, where something is", uffd_copy, 0, THIRD,
+	  UFFDIO_REGISTER_MODE_MISSING, HUGE_SHARED, EEXIST },
+	{ "COPY, hugetlb, the second is there", uffd_copy, THIRD, 2 * THIRD,
+	  UFFDIO_REGISTER_MODE_MISSING, HUGE_PRIVATE, EAGAIN },
+	{ "COPY, hugetlb, a part", uffd_copy, THIRD, PAGE,
+	  UFFDIO_REGISTER_MODE_MISSING, HUGE_PRIVATE, EINVAL },
+	{ "COPY, hugetlb, past the end", uffd_copy, 2 * THIRD, 2 * THIRD,
+	  UFFDIO_REGISTER_MODE_MISSING, HUGE_PRIVATE, ENOENT, true },
+	{ "ZEROPAGE, hugetlb", uffd_zero, THIRD, THIRD,
+	  UFFDIO_REGISTER_MODE_MISSING, HUGE_PRIVATE, EINVAL },
+	{ "WRITEPROTECT, hugetlb", uffd_protect, 0, 2 * THIRD,
+	  UFFDIO_REGISTER_MODE_WP, HUGE_PRIVATE },
+	{ "WRITEPROTECT, shared hugetlb", uffd_protect, THIRD, 2 * THIRD,
+	  UFFDIO_REGISTER_MODE_WP, HUGE_SHARED },
+	{ "WRITEPROTECT, hugetlb, a part", uffd_protect, 0, PAGE,
+	  UFFDIO_REGISTER_MODE_WP, HUGE_PRIVATE, EINVAL },
+	{ "CONTINUE, shared hugetlb", uffd_continue, THIRD, THIRD,
+	  UFFDIO_REGISTER_MODE_MINOR, HUGE_SHARED },
+	{ "COPY, the first page", uffd_copy, THIRD, THIRD, UFFDIO_REGISTER_MODE_MISSING,
+	  ANON, 0, true },
+	{ "COPY, hugetlb, the first page", uffd_copy, THIRD, THIRD,
+	  UFFDIO_REGISTER_MODE_MISSING, HUGE_PRIVATE, 0, true },
+	{ "CONTINUE, hugetlb, of no file", uffd_continue, THIRD, THIRD,
+	  UFFDIO_REGISTER_MODE_MINOR, HUGE_PRIVATE, EFAULT },
 };
+
+/* A userfaultfd that has all of the area, in UFFD */
+static bool arm_area(size_t size, int mode, uint64_t features)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	struct uffdio_register reg = { .mode = mode, .range = { (uintptr_t)area, size } };
+
+	uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	return uffd >= 0 && !ioctl(uffd, UFFDIO_API, &api) &&
+		!ioctl(uffd, UFFDIO_REGISTER, &reg);
+}
 
 static void ask(const struct request *q, bool on, struct result *r)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = q->mode ==
-		UFFDIO_REGISTER_MODE_MINOR ? UFFD_FEATURE_MINOR_SHMEM : 0 };
-	struct uffdio_register reg = { .mode = q->mode, .range.len = SIZE };
+	size_t step = step_of(q->memory), size = PAGES * step;
+	bool minor = q->mode == UFFDIO_REGISTER_MODE_MINOR;
+	bool huge = q->memory >= HUGE_PRIVATE, fresh = q->mmap_lock && !q->error;
 	int i;
 
 	memset(r, 0, sizeof(*r));
 	r->error = -1;
-	area = map_area(SIZE, false, PROT_READ | PROT_WRITE);
-	if (q->shmem)
-		map_at(0, SIZE, MAP_SHARED, shm);
-	for (i = 0; i < PAGES; i++)
-		source[i * PAGE] = area[i * PAGE] = i + 1;
+	/* With none to spare the copy is made in a page that is not of the pool. */
+	if (huge && !set_huge_pages(q->make == uffd_copy_absent ? 3 : 5))
+		return;
+	map_memory(q->memory);
+	for (i = 0; i < PAGES; i++) {
+		source[i * step] = i + 1;
+		/* A huge page that is never there keeps its reservation. */
+		if (!fresh && (!huge || minor || i / (PAGES / 3) != 1))
+			area[i * step] = i + 1;
+	}
 	/* Of a shared file the page stays, for CONTINUE. */
-	madvise(area + THIRD, THIRD, q->shmem && q->mode != UFFDIO_REGISTER_MODE_MINOR ?
+	madvise(area + size / 3, size / 3, q->memory == SHMEM && !minor ?
 		MADV_REMOVE : MADV_DONTNEED);
-	reg.range.start = (uintptr_t)area;
-	uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
-	if (uffd >= 0 && !ioctl(uffd, UFFDIO_API, &api) &&
-	    !ioctl(uffd, UFFDIO_REGISTER, &reg)) {
+	if (arm_area(size, q->mode, minor ? UFFD_FEATURE_MINOR_SHMEM : 0)) {
 		set_switch(on);
 		r->read = -vm_counter("vma_lock_read");
 		r->read_mmap = -vm_counter("vma_lock_read_mmap");
-		r->error = q->make((uintptr_t)area + q->at, q->len);
+		r->error = q->make((uintptr_t)area + q->at / PAGE * step,
+				   q->len / PAGE * step);
 		r->read += vm_counter("vma_lock_read");
 		r->read_mmap += vm_counter("vma_lock_read_mmap");
 		set_switch(true);
+		read_marks(r, step);
+		r->huge_free = huge_pages("HugePages_Free:");
+		r->huge_reserved = huge_pages("HugePages_Rsvd:");
 	}
 	close(uffd);
 	uffd = -1;
 	/* Fills what is still missing, and says so by zeroes. */
-	look(r);
-	munmap(area, SIZE);
+	look_at(r, step);
+	munmap(area, size);
+}
+
+static bool same_results(const struct result *on, const struct result *off)
+{
+	return on->error == off->error && on->huge_free == off->huge_free &&
+		on->huge_reserved == off->huge_reserved &&
+		!memcmp(on->pages, off->pages, sizeof(on->pages)) &&
+		!memcmp(on->marks, off->marks, sizeof(on->marks));
 }
 
 static void compare_request(const struct request *q)
@@ -674,20 +913,807 @@ static void compare_request(const struct request *q)
 	ask(q, true, &on);
 	ask(q, false, &off);
 	if (on.error < 0 && off.error < 0) {
-		ksft_test_result_skip("userfaultfd %s: write-protect or minor: not here\n",
-				      q->name);
+		ksft_test_result_skip("userfaultfd %s: not to be had here\n", q->name);
 		return;
 	}
-	ok = on.error == off.error && !memcmp(on.pages, off.pages, sizeof(on.pages)) &&
-		!off.read && !off.read_mmap && on.read && !on.read_mmap;
-	if (q->error && on.error != q->error)
+	ok = same_results(&on, &off) && on.error == q->error && !off.read &&
+		!off.read_mmap && on.read && on.read_mmap == q->mmap_lock;
+	if (!ok) {
+		ksft_print_msg("on: %s, %ld, %ld with mmap_lock; %ld huge pages, %ld reserved\n",
+			       strerror(on.error), on.read, on.read_mmap, on.huge_free,
+			       on.huge_reserved);
+		ksft_print_msg("off: %s, %ld, %ld with mmap_lock; %ld huge pages, %ld reserved\n",
+			       strerror(off.error), off.read, off.read_mmap, off.huge_free,
+			       off.huge_reserved);
+	}
+	ksft_test_result(ok, "userfaultfd %s: as with the switch off, under %s\n",
+			 q->name, q->mmap_lock ? "mmap_lock" : "the VMA lock");
+}
+
+/*
+ * The source of a COPY waits for a monitor of its own. The request sleeps there with
+ * nothing held, and what it was to fill changes meanwhile.
+ */
+
+static void change_nothing(size_t size) { }
+
+static void change_unmap(size_t size)
+{
+	munmap(area, size);
+}
+
+static void change_cut(size_t size)
+{
+	munmap(area + 2 * size / 3, size / 3);
+}
+
+static void change_move(size_t size)
+{
+	char *to = map_area(size, false, PROT_NONE);
+
+	if (mremap(area, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) != to)
+		ksft_exit_fail_msg("mremap: %s\n", strerror(errno));
+	area = to;
+}
+
+static void change_disarm(size_t size)
+{
+	struct uffdio_range range = { (uintptr_t)area, size };
+
+	ioctl(uffd, UFFDIO_UNREGISTER, &range);
+}
+
+/* Somebody else fills it first. */
+static void change_fill(size_t size)
+{
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)area + size / 3, .src = (uintptr_t)source,
+		.len = size / 3,
+	};
+
+	ioctl(uffd, UFFDIO_COPY, &copy);
+}
+
+/* Something else is there, armed as well. */
+static void replace(size_t size, int flags, int fd)
+{
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)area, size },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	munmap(area, size);
+	map_at(0, size, flags, fd);
+	if (ioctl(uffd, UFFDIO_REGISTER, &reg))
+		ksft_exit_fail_msg("UFFDIO_REGISTER: %s\n", strerror(errno));
+}
+
+static void change_to_small(size_t size)
+{
+	replace(size, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+}
+
+static void change_to_shared(size_t size)
+{
+	int fd = memfd_create("vma_lock_reads", size > SIZE ? MFD_HUGETLB : 0);
+
+	if (fd < 0 || ftruncate(fd, size))
+		ksft_exit_fail_msg("memfd: %s\n", strerror(errno));
+	replace(size, MAP_SHARED, fd);
+	close(fd);
+}
+
+/* Its munmap() waits until the monitor has heard of it. */
+static pthread_t unmapper;
+
+static void *unmaps(void *size)
+{
+	munmap(area, (size_t)size);
+	return NULL;
+}
+
+static void change_tell(size_t size)
+{
+	struct pollfd p = { .fd = uffd, .events = POLLIN };
+
+	unmapper = start(unmaps, (void *)size);
+	poll(&p, 1, -1);
+}
+
+static const struct change {
+	const char *name;
+	void (*make)(size_t size);
+	int error;		/* of a request for huge pages */
+} changes[] = {
+	{ "nothing", change_nothing },
+	{ "unmapped", change_unmap, ENOENT },
+	{ "cut", change_cut, ENOENT },
+	{ "moved", change_move, ENOENT },
+	{ "disarmed", change_disarm, ENOENT },
+	{ "filled", change_fill, EEXIST },
+	{ "small pages", change_to_small, ENOENT },
+	{ "a shared file", change_to_shared },
+	{ "being unmapped", change_tell, EAGAIN },
+};
+
+static char *late;
+
+#define PATIENCE 120
+
+struct late_copy {
+	size_t size;
+	int error;
+};
+
+static void *copies_late(void *arg)
+{
+	struct late_copy *l = arg;
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)area + l->size / 3, .src = (uintptr_t)late,
+		.len = 2 * l->size / 3,
+	};
+
+	l->error = fill(UFFDIO_COPY, &copy);
+	return NULL;
+}
+
+static bool copy_late(const struct change *c, enum memory memory, bool on,
+		      struct result *r)
+{
+	size_t step = step_of(memory);
+	struct late_copy l = { .size = PAGES * step };
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)late, PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct uffdio_copy come = {
+		.dst = (uintptr_t)late, .src = (uintptr_t)source, .len = PAGE,
+	};
+	struct uffd_msg msg;
+	pthread_t t;
+	int i, fd;
+
+	memset(r, 0, sizeof(*r));
+	if (memory >= HUGE_PRIVATE && !set_huge_pages(5))
+		return false;
+	map_memory(memory);
+	*area = 1;
+	for (i = 0; i < PAGES; i++)
+		source[i * step] = late[i * step] = i + 100;
+	madvise(late, PAGE, MADV_DONTNEED);
+	fd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &reg) ||
+	    !arm_area(l.size, UFFDIO_REGISTER_MODE_MISSING,
+		      c->make == change_tell ? UFFD_FEATURE_EVENT_UNMAP : 0))
+		ksft_exit_fail_msg("userfaultfd: %s\n", strerror(errno));
+
+	set_switch(on);
+	t = start(copies_late, &l);
+	/* It sleeps, or is about to, and holds nothing. */
+	if (read(fd, &msg, sizeof(msg)) != sizeof(msg))
+		ksft_exit_fail_msg("userfaultfd: %s\n", strerror(errno));
+	c->make(l.size);
+	/* Grace periods: what was unmapped is freed. */
+	for (i = 0; i < 2; i++)
+		syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	ioctl(fd, UFFDIO_COPY, &come);
+	pthread_join(t, NULL);
+	r->error = l.error;
+	if (c->make == change_tell) {
+		if (read(uffd, &msg, sizeof(msg)) != sizeof(msg))
+			ksft_exit_fail_msg("userfaultfd: %s\n", strerror(errno));
+		pthread_join(unmapper, NULL);
+	}
+	set_switch(true);
+	close(fd);
+	close(uffd);
+	uffd = -1;
+	look_at(r, step);
+	munmap(area, l.size);
+	/* What it has taken it has given back. */
+	r->huge_free = huge_pages("HugePages_Free:");
+	r->huge_reserved = huge_pages("HugePages_Rsvd:");
+	return true;
+}
+
+static void compare_late(const char *name, enum memory memory)
+{
+	struct result on, off;
+	bool ok = true;
+	size_t i;
+
+	for (i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
+		const struct change *c = &changes[i];
+
+		if (!copy_late(c, memory, true, &on)) {
+			ksft_test_result_skip("userfaultfd COPY, %s, that comes late: no huge pages\n",
+					      name);
+			return;
+		}
+		copy_late(c, memory, false, &off);
+		if (same_results(&on, &off) &&
+		    (memory < HUGE_PRIVATE ||
+		     (on.error == c->error && on.huge_free == 5 && !on.huge_reserved)))
+			continue;
 		ok = false;
-	if (!ok)
-		ksft_print_msg("on: %s, %ld, %ld with mmap_lock; off: %s, %ld, %ld\n",
-			       strerror(on.error), on.read, on.read_mmap,
-			       strerror(off.error), off.read, off.read_mmap);
-	ksft_test_result(ok, "userfaultfd %s: as with the switch off, under the VMA lock\n",
-			 q->name);
+		ksft_print_msg("%s: on: %s, off: %s; %ld, %ld huge pages, %ld, %ld reserved\n",
+			       c->name, strerror(on.error), strerror(off.error),
+			       on.huge_free, off.huge_free, on.huge_reserved,
+			       off.huge_reserved);
+	}
+	ksft_test_result(ok, "userfaultfd COPY, %s, that comes late: as with the switch off\n",
+			 name);
+}
+
+/* NUMA balancing's scan, which takes pages away for a fault to find */
+
+#define BALANCING "/proc/sys/kernel/numa_balancing"
+
+static int balancing(int how)
+{
+	FILE *f = fopen(BALANCING, how < 0 ? "r" : "w");
+	int was = -1;
+
+	if (!f)
+		return -1;
+	if (how >= 0)
+		fprintf(f, "%d\n", how);
+	else if (fscanf(f, "%d", &was) != 1)
+		was = -1;
+	fclose(f);
+	return was;
+}
+
+static int scanned, changed;
+
+/* Those who run are those who scan. */
+static void *toucher(void *arg)
+{
+	char *mine = map_area(SIZE, false, PROT_READ | PROT_WRITE);
+	int i;
+
+	for (i = 0; i < PAGES; i++)
+		mine[i * PAGE] = i + 1;
+	while (!LOAD(&scanned))
+		for (i = 0; i < PAGES; i++)
+			if (LOAD(&mine[i * PAGE]) != i + 1)
+				STORE(&changed, 1);
+	munmap(mine, SIZE);
+	return NULL;
+}
+
+/* Scans until so many entries have been changed: how often without mmap_lock? */
+static long scan(bool on)
+{
+	long updates = vm_counter("numa_pte_updates") + 3 * PAGES, read;
+	double end = now() + PATIENCE;
+	pthread_t t[3];
+	int i;
+
+	scanned = 0;
+	set_switch(on);
+	read = vm_counter("vma_lock_read");
+	balancing(1);
+	for (i = 0; i < 3; i++)
+		t[i] = start(toucher, NULL);
+	while (now() < end && vm_counter("numa_pte_updates") < updates)
+		sched_yield();
+	balancing(0);
+	STORE(&scanned, 1);
+	for (i = 0; i < 3; i++)
+		pthread_join(t[i], NULL);
+	read = vm_counter("vma_lock_read") - read;
+	set_switch(true);
+	return vm_counter("numa_pte_updates") < updates ? -1 : read;
+}
+
+static void compare_scan(int was)
+{
+	long on, off;
+
+	if (was < 0 || access("/sys/devices/system/node/node1", F_OK)) {
+		ksft_test_result_skip("NUMA scan: one node, or no balancing\n");
+		return;
+	}
+	on = scan(true);
+	off = scan(false);
+	ksft_print_msg("scans under VMA locks: on: %ld, off: %ld\n", on, off);
+	ksft_test_result(on > 0 && !off && !changed, "NUMA scan: under VMA locks\n");
+}
+
+/*
+ * The first write to a mapping, for which mmap_lock is tried, fails or not, while
+ * another thread maps. Nothing is read from a disk.
+ */
+#define FIRST_WRITES 500
+
+static int mapper_stop;
+
+static void *mapper(void *unused)
+{
+	while (!LOAD(&mapper_stop))
+		munmap(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0), PAGE);
+	return NULL;
+}
+
+static void first_writes(void)
+{
+	long major = -major_faults(), i, n = 0;
+	pthread_t thread = start(mapper, NULL);
+
+	for (i = 0; i < FIRST_WRITES; i++) {
+		struct iovec local = { copied, PAGE }, remote = { NULL, PAGE };
+
+		remote.iov_base = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		n += process_vm_writev(getpid(), &local, 1, &remote, 1, 0) == PAGE;
+		munmap(remote.iov_base, PAGE);
+	}
+	major += major_faults();
+	STORE(&mapper_stop, 1);
+	pthread_join(thread, NULL);
+	ksft_print_msg("%ld first writes, %ld major faults\n", n, major);
+	ksft_test_result(n == FIRST_WRITES && !major,
+			 "first writes while another thread maps\n");
+}
+
+/* What /proc/PID/pagemap says of a range */
+#define PRESENT		(1ULL << 63)
+#define SOFT_DIRTY	(1ULL << 55)
+#define MAX_ENTRIES	((long)(2 * HUGE / PAGE))
+
+struct entries {
+	long n;			/* bytes, or an error */
+	uint64_t entry[MAX_ENTRIES];
+};
+
+static int pagemap = -1;
+
+static void read_pagemap(uint64_t at, size_t bytes, struct entries *e)
+{
+	memset(e, 0xee, sizeof(*e));
+	e->n = pread(pagemap, e->entry, bytes, at);
+	if (e->n < 0)
+		e->n = -errno;
+}
+
+/* Where entries end: after those of the last page of the address space */
+static uint64_t end_of_entries(void)
+{
+	uint64_t low = 0, high = 1ULL << 57, page, entry;
+
+	while (low < high) {
+		page = (low + high) / 2;
+		if (pread(pagemap, &entry, 8, page * 8) > 0)
+			low = page + 1;
+		else
+			high = page;
+	}
+	return low * 8;
+}
+
+/* Does the entry of a new page say so? Then those of its VMA do, present or not. */
+static bool has_soft_dirty(void)
+{
+	char *p = map_area(PAGE, false, PROT_READ | PROT_WRITE);
+	uint64_t entry = 0;
+
+	STORE(p, 1);
+	pread(pagemap, &entry, 8, (uintptr_t)p / PAGE * 8);
+	munmap(p, PAGE);
+	return entry & SOFT_DIRTY;
+}
+
+/* Every third page was never touched. */
+static void make_area(const struct layout *l)
+{
+	int i;
+
+	area = map_area(SIZE, false, PROT_READ | PROT_WRITE);
+	for (i = 0; i < PAGES; i++) {
+		if (i % 3)
+			area[i * PAGE] = i + 1;
+		pwrite(file, &(char){ i + 65 }, 1, i * PAGE);
+		pwrite(shm, &(char){ i + 97 }, 1, i * PAGE);
+	}
+	l->make();
+}
+
+static void remove_area(void)
+{
+	if (uffd >= 0)
+		close(uffd);
+	uffd = -1;
+	munmap(area, SIZE);
+}
+
+static bool is_hole(int page)
+{
+	unsigned char there;
+
+	return mincore(area + page * PAGE, PAGE, &there);
+}
+
+static bool write_clear_refs(const char *type)
+{
+	int fd = open("/proc/self/clear_refs", O_WRONLY);
+	bool done = fd >= 0 && write(fd, type, 1) == 1;
+
+	close(fd);
+	return done;
+}
+
+/* VMAs, or calls, under VMA locks and under mmap_lock since the last time */
+static void count_reads(long *read, long *read_mmap)
+{
+	static long was, was_mmap;
+	long n = vm_counter("vma_lock_read"), m = vm_counter("vma_lock_read_mmap");
+
+	*read = n - was;
+	*read_mmap = m - was_mmap;
+	was = n;
+	was_mmap = m;
+}
+
+/* The same entries with the switch on and off, and no mmap_lock where it is on */
+static bool same_entries(const char *name, uint64_t at, size_t bytes,
+			 struct entries *on)
+{
+	static struct entries off;
+	long read, read_mmap;
+	bool lock;
+
+	set_switch(false);
+	count_reads(&read, &read_mmap);
+	read_pagemap(at, bytes, &off);
+	count_reads(&read, &read_mmap);
+	lock = !read && !read_mmap;
+	set_switch(true);
+	read_pagemap(at, bytes, on);
+	count_reads(&read, &read_mmap);
+	lock = lock && !read_mmap && (read > 0) == (on->n > 0);
+	if (!lock)
+		ksft_print_msg("%s: %ld VMAs, %ld with mmap_lock\n", name, read,
+			       read_mmap);
+	if (!memcmp(on, &off, sizeof(off)))
+		return lock;
+	ksft_print_msg("%s: %ld with the switch on, %ld with it off, or other entries\n",
+		       name, on->n, off.n);
+	return false;
+}
+
+static bool right_entries(bool soft_dirty)
+{
+	static struct entries e;
+	bool ok;
+	int i;
+
+	/* With a page on either side */
+	ok = same_entries("all of it", (uintptr_t)area / PAGE * 8 - 8,
+			  (PAGES + 2) * 8, &e);
+	/* The one before is where there is no page table. */
+	if (e.entry[0] != (soft_dirty ? SOFT_DIRTY : 0)) {
+		ok = false;
+		ksft_print_msg("page before: %llx\n", (unsigned long long)*e.entry);
+	}
+	for (i = 0; i < PAGES; i++) {
+		uint64_t entry = e.entry[i + 1];
+		/* What is between may be something else. */
+		bool anon = i < PAGES / 3 || i >= PAGES / 3 * 2;
+
+		if (is_hole(i) ? !entry : (entry || !soft_dirty) &&
+		    (!anon || !(entry & PRESENT) == !(i % 3)))
+			continue;
+		ok = false;
+		ksft_print_msg("page %d: %llx\n", i, (unsigned long long)entry);
+	}
+	return ok;
+}
+
+static void compare_pagemap(const struct layout *l, bool soft_dirty)
+{
+	uint64_t at, end = end_of_entries(), n = HUGE / PAGE;
+	uint64_t vdso = getauxval(AT_SYSINFO_EHDR) / PAGE * 8;
+	static struct entries e;
+	bool ok;
+	int i;
+
+	make_area(l);
+	at = (uintptr_t)area / PAGE * 8;
+	const struct {
+		const char *name;
+		uint64_t at;
+		size_t bytes;
+		long n;
+	} ranges[] = {
+		{ "a part of it", at + 5 * 8, 7 * 8, 7 * 8 },
+		{ "a page", at + 8, 8, 8 },
+		{ "two boundaries", at - n / 2 * 8, 2 * n * 8, 2 * n * 8 },
+		{ "the vdso", vdso - 8 * 8, 16 * 8, 16 * 8 },
+		{ "the beginning", 0, 600 * 8, 600 * 8 },
+		{ "the end", end - 4 * 8, 16 * 8, 4 * 8 },
+		{ "past the end", end, 8, 0 },
+		{ "far past the end", (1ULL << 63) - 16, 8, 0 },
+		{ "nothing", at, 0, 0 },
+		{ "half an entry", at + 4, 8, -EINVAL },
+		{ "an entry and a half", at, 12, -EINVAL },
+	};
+
+	ok = right_entries(soft_dirty);
+	for (i = 0; i < (int)(sizeof(ranges) / sizeof(*ranges)); i++) {
+		ok &= same_entries(ranges[i].name, ranges[i].at, ranges[i].bytes, &e);
+		if (e.n == ranges[i].n)
+			continue;
+		ok = false;
+		ksft_print_msg("%s: %ld, not %ld\n", ranges[i].name, e.n, ranges[i].n);
+	}
+	/* Soft-dirty no more, but for what is mapped again */
+	if (write_clear_refs("4"))
+		ok &= right_entries(false);
+	remove_area();
+	ksft_test_result(ok, "pagemap, %s: right entries, under VMA locks\n", l->name);
+}
+
+/* What is asked for in a hole, and ends in one, or in a huge page */
+static void compare_pagemap_hugetlb(bool soft_dirty)
+{
+	const char *name = "pagemap, hugetlb: right entries, under VMA locks";
+	static struct entries e;
+	bool ok = true;
+	uint64_t at;
+	long i;
+	char *p;
+
+	if (run("echo %s > /proc/sys/vm/nr_hugepages", "2"))
+		goto skip;
+	p = map_area(2 * HUGE, false, PROT_NONE);
+	if (mmap(p, 2 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+		 MAP_HUGETLB | MAP_FIXED, -1, 0) != p)
+		goto skip;
+	*p = 1;
+	at = (uintptr_t)p / PAGE * 8;
+	/* From the middle of a page that is there to the middle of one that is not */
+	ok &= same_entries("hugetlb", at + HUGE / PAGE * 4, HUGE / PAGE * 8, &e);
+	for (i = 0; i < (long)(HUGE / PAGE); i++)
+		if (i < (long)(HUGE / PAGE / 2) ? !(e.entry[i] & PRESENT) :
+		    e.entry[i] != (soft_dirty ? SOFT_DIRTY : 0))
+			ok = false;
+	ok &= same_entries("before hugetlb", at - 8 * 8, 16 * 8, &e);
+	if (e.entry[7] & PRESENT || !(e.entry[8] & PRESENT))
+		ok = false;
+	munmap(p, 2 * HUGE);
+	ksft_test_result(ok, "%s\n", name);
+	goto out;
+skip:
+	ksft_test_result_skip("%s: no huge pages\n", name);
+out:
+	run("echo %s > /proc/sys/vm/nr_hugepages", "0");
+}
+
+/* Where pages are, and moving them to a node: in order, and in another */
+#define ASKED (2 * PAGES)
+
+static void *asked[ASKED];
+
+static long move_pages(const int *nodes, int *status)
+{
+	memset(status, 0x55, ASKED * sizeof(*status));
+	return syscall(__NR_move_pages, 0, ASKED, asked, nodes, status,
+		       nodes ? 2 /* MPOL_MF_MOVE */ : 0);
+}
+
+/* Both switched on and off; on: how it was counted */
+static bool same_status(const char *name, const int *nodes, int *status,
+			long *read, long *read_mmap)
+{
+	int off[ASKED];
+	long n, m;
+
+	set_switch(false);
+	count_reads(read, read_mmap);
+	m = move_pages(nodes, off);
+	count_reads(read, read_mmap);
+	if (*read || *read_mmap)
+		m = -2;
+	set_switch(true);
+	n = move_pages(nodes, status);
+	count_reads(read, read_mmap);
+	if (n == m && !memcmp(status, off, sizeof(off)))
+		return true;
+	ksft_print_msg("%s: %ld with the switch on, %ld with it off, or another status\n",
+		       name, n, m);
+	return false;
+}
+
+static void compare_move_pages(const struct layout *l)
+{
+	int nodes[ASKED] = { 0 }, status[ASKED], i;
+	bool holes = false, ok, lock = true;
+	long read, read_mmap;
+
+	make_area(l);
+	for (i = 0; i < PAGES; i++) {
+		asked[i] = area + i * PAGE;
+		asked[ASKED - 1 - i] = area + i * 7 % PAGES * PAGE + 8;
+		holes |= is_hole(i);
+	}
+	ok = same_status("status", NULL, status, &read, &read_mmap);
+	for (i = 0; i < PAGES; i++) {
+		bool anon = i < PAGES / 3 || i >= PAGES / 3 * 2;
+
+		if (is_hole(i) || (anon && !(i % 3)) ? status[i] == -EFAULT :
+		    !anon || status[i] >= 0)
+			continue;
+		ok = false;
+		ksft_print_msg("status, page %d: %d\n", i, status[i]);
+	}
+	/* One VMA is looked up once for each 16 addresses. */
+	lock = read_mmap ? holes : !holes && read >= ASKED / 16 &&
+		(l->make != one || read == ASKED / 16);
+	ok &= same_status("moving", nodes, status, &read, &read_mmap);
+	lock = lock && (read_mmap > 0) == holes && read > 0;
+	/* To another node, and back */
+	if (!access("/sys/devices/system/node/node1", F_OK)) {
+		for (i = 0; i < ASKED; i++)
+			nodes[i] = i < PAGES;
+		set_switch(true);
+		move_pages(nodes, status);
+		ok &= same_status("moved", NULL, status, &read, &read_mmap);
+		ok &= l->make != one || status[1] >= 0;
+		memset(nodes, 0, sizeof(nodes));
+		move_pages(nodes, status);
+	}
+	if (!lock)
+		ksft_print_msg("%ld pages, %ld with mmap_lock\n", read, read_mmap);
+	remove_area();
+	ksft_test_result(ok && lock, "move_pages, %s: right status and lock\n", l->name);
+}
+
+/* Page tables of hugetlb may be shared: mmap_lock */
+static void compare_move_hugetlb(void)
+{
+	const char *name = "move_pages, hugetlb: right status, under mmap_lock";
+	int status[ASKED], i;
+	long read, read_mmap;
+	bool ok;
+	char *p;
+
+	if (run("echo %s > /proc/sys/vm/nr_hugepages", "1"))
+		goto skip;
+	p = map_area(HUGE, false, PROT_NONE);
+	if (mmap(p, HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+		 MAP_HUGETLB | MAP_FIXED, -1, 0) != p)
+		goto skip;
+	*p = 1;
+	for (i = 0; i < ASKED; i++)
+		asked[i] = p + i * 8 * PAGE;
+	ok = same_status("hugetlb", NULL, status, &read, &read_mmap) &&
+		!read && read_mmap == ASKED / 16;
+	munmap(p, HUGE);
+	ksft_print_msg("%ld pages, %ld with mmap_lock, status %d\n", read, read_mmap,
+		       status[0]);
+	ksft_test_result(ok && status[0] >= 0, "%s\n", name);
+	goto out;
+skip:
+	ksft_test_result_skip("%s: no huge pages\n", name);
+out:
+	run("echo %s > /proc/sys/vm/nr_hugepages", "0");
+}
+
+/* How many kB of a range, whole VMAs, smaps calls referenced */
+static long referenced(char *from, size_t size)
+{
+	FILE *f = fopen("/proc/self/smaps", "r");
+	unsigned long start, end;
+	long n = 0, kb;
+	char line[256];
+	bool in = false;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx %*4s", &start, &end) == 2)
+			in = start >= (uintptr_t)from &&
+				end <= (uintptr_t)from + size;
+		else if (in && sscanf(line, "Referenced: %ld kB", &kb) == 1)
+			n += kb;
+	}
+	if (f)
+		fclose(f);
+	return n;
+}
+
+struct used {
+	long before, after, read, read_mmap;
+	bool done;
+};
+
+static void clear_used(const struct layout *l, const char *type, bool on,
+		       struct used *u)
+{
+	int i;
+
+	make_area(l);
+	for (i = 0; i < PAGES; i++)
+		if (l->make != no_access && !is_hole(i))
+			LOAD(area + i * PAGE);
+	u->before = referenced(area, SIZE);
+	set_switch(on);
+	count_reads(&u->read, &u->read_mmap);
+	u->done = write_clear_refs(type);
+	count_reads(&u->read, &u->read_mmap);
+	set_switch(true);
+	u->after = referenced(area, SIZE);
+	remove_area();
+}
+
+static void compare_clear_refs(const struct layout *l)
+{
+	static const char *const types[] = { "1", "2", "3" };
+	struct used on, off;
+	bool ok = true;
+	size_t i;
+
+	for (i = 0; i < sizeof(types) / sizeof(*types); i++) {
+		clear_used(l, types[i], true, &on);
+		clear_used(l, types[i], false, &off);
+		if (on.done == off.done && on.before == off.before &&
+		    on.after == off.after && on.before > 0 &&
+		    (i || !on.after) && on.read > 0 && !on.read_mmap &&
+		    !off.read && !off.read_mmap)
+			continue;
+		ok = false;
+		ksft_print_msg("%s: on: %d, %ld of %ld kB, %ld VMAs, %ld with mmap_lock\n",
+			       types[i], on.done, on.after, on.before, on.read,
+			       on.read_mmap);
+		ksft_print_msg("%s: off: %d, %ld of %ld kB, %ld VMAs, %ld with mmap_lock\n",
+			       types[i], off.done, off.after, off.before, off.read,
+			       off.read_mmap);
+	}
+	ksft_test_result(ok, "clear_refs, %s: as with the switch off, under VMA locks\n",
+			 l->name);
+}
+
+/* A VMA of several pieces */
+static void clear_much(void)
+{
+	const size_t size = 3UL << 30;
+	long before, after;
+	size_t at;
+	char *p;
+
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+		 MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+	madvise(p, size, MADV_NOHUGEPAGE);
+	for (at = 0; at < size; at += size / 16)
+		p[at] = 1;
+	p[size - 1] = 1;
+	before = referenced(p, size);
+	write_clear_refs("1");
+	after = referenced(p, size);
+	munmap(p, size);
+	ksft_test_result(before == 17 * 4 && !after,
+			 "clear_refs, 3 GiB: %ld of %ld kB left\n", after, before);
+}
+
+/* With one thread nobody waits for mmap_lock. */
+static void one_thread_asks(void)
+{
+	static struct entries e;
+	long read, read_mmap;
+	int status[ASKED], i;
+
+	for (i = 0; i < ASKED; i++)
+		asked[i] = status;
+	count_reads(&read, &read_mmap);
+	read_pagemap((uintptr_t)status / PAGE * 8, 8, &e);
+	write_clear_refs("1");
+	move_pages(NULL, status);
+	count_reads(&read, &read_mmap);
+	ksft_test_result(!read && !read_mmap && e.entry[0] & PRESENT && status[0] >= 0,
+			 "pagemap, move_pages and clear_refs, one thread: under mmap_lock\n");
 }
 
 /* Threads that give back what they write, as allocators do, beside one that maps */
@@ -754,11 +1780,16 @@ int main(void)
 	size_t i, n = sizeof(layouts) / sizeof(*layouts);
 	size_t m = sizeof(populate_layouts) / sizeof(*populate_layouts);
 	size_t nr_requests = sizeof(requests) / sizeof(*requests);
+	int balance = balancing(-1);
+	bool soft_dirty;
 
 	setlinebuf(stdout);
 	ksft_print_header();
 	need_per_vma_lock();
-	ksft_set_plan(2 * n + 2 + 1 + 2 * m + nr_requests + 2);
+	ksft_set_plan(2 * n + 2 + 1 + 2 * m + nr_requests + 1 + 2 + 1 + 2 +
+		      3 * n + 4);
+	/* Scans count as readers. */
+	balancing(0);
 	file = open("/tmp/vma_lock_reads", O_RDWR | O_CREAT | O_TRUNC, 0600);
 	shm = memfd_create("vma_lock_reads", 0);
 	if (file < 0 || unlink("/tmp/vma_lock_reads") || shm < 0 ||
@@ -768,14 +1799,39 @@ int main(void)
 		compare(&layouts[i]);
 	compare_mincore();
 	one_thread();
+	pagemap = open("/proc/self/pagemap", O_RDONLY);
+	if (pagemap < 0)
+		ksft_exit_fail_msg("pagemap: %s\n", strerror(errno));
+	one_thread_asks();
 	start(sleeper, NULL);
+	soft_dirty = has_soft_dirty();
+	for (i = 0; i < n; i++) {
+		compare_pagemap(&layouts[i], soft_dirty);
+		compare_move_pages(&layouts[i]);
+		compare_clear_refs(&layouts[i]);
+	}
+	compare_pagemap_hugetlb(soft_dirty);
+	compare_move_hugetlb();
+	clear_much();
 	/* Here, for the programs that it runs have faults of this kind, too. */
 	mount_ext4();
 	for (i = 0; i < m; i++)
 		compare_populate(&populate_layouts[i]);
-	source = map_area(SIZE, false, PROT_READ | PROT_WRITE);
+	source = map_area(3 * HUGE, false, PROT_READ | PROT_WRITE);
+	late = map_area(3 * HUGE, false, PROT_READ | PROT_WRITE);
 	for (i = 0; i < nr_requests; i++)
 		compare_request(&requests[i]);
+	first_writes();
+	/* Who waits for what nobody will do is killed. */
+	alarm(PATIENCE);
+	compare_late("small pages", ANON);
+	compare_late("huge pages", HUGE_PRIVATE);
+	set_huge_pages(0);
+	alarm(3 * PATIENCE);
+	compare_scan(balance);
+	alarm(0);
 	allocators();
+	if (balance >= 0)
+		balancing(balance);
 	ksft_finished();
 }

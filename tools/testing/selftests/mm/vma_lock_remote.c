@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * One process changes its mappings; others read its files in /proc, give it
- * advice by process_madvise() and read its memory by process_vm_readv().
+ * advice by process_madvise(), ask by move_pages() where its pages are, move them,
+ * and read its memory by process_vm_readv().
  *
  * The victim has one thread, so that its mm has no user but the victim and
  * those readers: the kernel takes short cuts for such an mm. Its layout is a
@@ -57,7 +58,7 @@
 
 #define READERS		3
 #define ANSWER		20		/* seconds, for a process to end */
-#define PATIENCE	40		/* seconds, for each to have a turn */
+#define PATIENCE	240		/* seconds, for each to have a turn */
 #define SHM_FD		100
 
 /* What page I, counted from BASE or from the area, has as its first word */
@@ -68,11 +69,11 @@
 #define ANON		(MAP_PRIVATE | MAP_ANONYMOUS)
 
 enum kind { MAPS, SMAPS, NUMA_MAPS, ROLLUP, READV, COLD, PAGEOUT, WILLNEED,
-	    KINDS };
+	    PAGEMAP, MOVE_PAGES, KINDS };
 
 static const char *const kinds[KINDS] = {
 	"maps", "smaps", "numa_maps", "smaps_rollup", "process_vm_readv",
-	"MADV_COLD", "MADV_PAGEOUT", "MADV_WILLNEED",
+	"MADV_COLD", "MADV_PAGEOUT", "MADV_WILLNEED", "pagemap", "move_pages",
 };
 
 /* Shared by all processes of a case, also after exec() */
@@ -1103,6 +1104,107 @@ static void pass_over_advice(struct pass *pass, enum kind kind)
 	close(fd);
 }
 
+/* Of the area, if it is at its usual place: or -1 */
+static long area_page(const struct pass *pass, unsigned long page)
+{
+	unsigned long i = page - (AREA_BASE - BASE) / PAGE;
+
+	return pass->area == AREA_BASE && i < AREA_PAGES ? (long)i : -1;
+}
+
+/* Present or swapped out: what pagemap says of pages that have been written to */
+#define PM_THERE	(3ULL << 62)
+
+/* Do entries of a new VMA say that it is new, present or not? A hole's do not. */
+static bool soft_dirty;
+
+static bool has_soft_dirty(void)
+{
+	char *p = map_area(PAGE, false, RW);
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	uint64_t entry = 0;
+
+	STORE(p, 1);
+	must(pread(fd, &entry, 8, (uintptr_t)p / PAGE * 8) == 8, "pagemap");
+	close(fd);
+	munmap(p, PAGE);
+	return entry >> 55 & 1;
+}
+
+static void pass_over_pagemap(struct pass *pass)
+{
+	static uint64_t is[ALL_PAGES];
+	static unsigned int turn;
+	char path[64];
+	unsigned long i;
+	long page;
+	ssize_t n;
+	int fd;
+
+	/* Its walk changes nothing that is checked here. */
+	snprintf(path, sizeof(path), "/proc/%d/clear_refs", pass->pid);
+	fd = turn++ % 4 ? -1 : open(path, O_WRONLY);
+	if (fd >= 0) {
+		if (write(fd, "1", 1) != 1)
+			refused(pass);
+		close(fd);
+	}
+	fd = open_file(pass, PAGEMAP);
+	if (fd < 0)
+		return;
+	n = pread(fd, is, sizeof(is), BASE / PAGE * 8);
+	close(fd);
+	if (n != sizeof(is)) {
+		/* It is empty if the process is gone. */
+		if (n >= 0)
+			errno = ESRCH;
+		refused(pass);
+		return;
+	}
+	for (i = 0; i < ALL_PAGES; i++) {
+		page = area_page(pass, i);
+		if (is_anchor(i) ? is[i] & PM_THERE : page < 0 ? !is[i] :
+		    is[i] || !soft_dirty || action->holes >> page & 1)
+			continue;
+		if (is_anchor(i) || pass->area == AREA_BASE)
+			doubt(pass, "page %lu (area's %ld) has %llx", i, page,
+			      (unsigned long long)is[i]);
+	}
+}
+
+/* Where pages are, and now and then to a node, which need not be another one */
+static void pass_over_nodes(struct pass *pass)
+{
+	static void *at[ALL_PAGES];
+	static int status[ALL_PAGES], nodes[ALL_PAGES];
+	static unsigned int turn;
+	unsigned long i;
+
+	for (i = 0; i < ALL_PAGES; i++)
+		at[i] = word((char *)BASE, i);
+	if (!(turn++ % 4)) {
+		nodes[0] = turn / 4 % 2 &&
+			!access("/sys/devices/system/node/node1", F_OK);
+		for (i = 1; i < ALL_PAGES; i++)
+			nodes[i] = nodes[0];
+		/* What is swapped out or shared stays. */
+		if (syscall(__NR_move_pages, pass->pid, ALL_PAGES, at, nodes,
+			    status, 2 /* MPOL_MF_MOVE */) < 0)
+			refused(pass);
+	}
+	if (syscall(__NR_move_pages, pass->pid, ALL_PAGES, at, NULL, status, 0)) {
+		refused(pass);
+		return;
+	}
+	for (i = 0; i < ALL_PAGES; i++) {
+		if (is_anchor(i) ? status[i] >= 0 || status[i] == -ENOENT :
+		    pass->area != AREA_BASE || area_page(pass, i) >= 0 ||
+		    status[i] == -EFAULT)
+			continue;
+		doubt(pass, "page %lu is on %d", i, status[i]);
+	}
+}
+
 static int reader_number;
 
 static void one_pass(unsigned int n)
@@ -1127,6 +1229,12 @@ static void one_pass(unsigned int n)
 	case READV:
 		pass_over_memory(&pass);
 		break;
+	case PAGEMAP:
+		pass_over_pagemap(&pass);
+		break;
+	case MOVE_PAGES:
+		pass_over_nodes(&pass);
+		break;
 	default:
 		pass_over_advice(&pass, kind);
 	}
@@ -1150,7 +1258,8 @@ static void on_usr1(int sig)
 static void target(void)
 {
 	struct sigaction sa = { .sa_handler = on_usr1 };
-	static const enum kind most[] = { SMAPS, MAPS, SMAPS, PAGEOUT, ROLLUP };
+	static const enum kind most[] = { SMAPS, MAPS, SMAPS, PAGEOUT, ROLLUP,
+					  PAGEMAP, MOVE_PAGES };
 	unsigned int n;
 	struct pass pass;
 
@@ -1165,6 +1274,10 @@ static void target(void)
 			pass_over_rollup(&pass);
 		else if (kind == PAGEOUT)
 			pass_over_advice(&pass, kind);
+		else if (kind == PAGEMAP)
+			pass_over_pagemap(&pass);
+		else if (kind == MOVE_PAGES)
+			pass_over_nodes(&pass);
 		else
 			pass_over_file(&pass, kind, 4096);
 		/* A signal may cut it short. Only lines have to be right. */
@@ -1439,6 +1552,7 @@ int main(int argc, char **argv)
 	main_pid = getpid();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	prepare_failslab();
+	soft_dirty = has_soft_dirty();
 	why = swap_on();
 	if (why)
 		ksft_print_msg("%s: MADV_PAGEOUT frees no page\n", why);

@@ -5,6 +5,7 @@
  * how often the other thread maps while the call runs.
  */
 #define _GNU_SOURCE
+#include <linux/io_uring.h>
 #include <linux/membarrier.h>
 #include <linux/userfaultfd.h>
 #include <signal.h>
@@ -162,6 +163,23 @@ static int write_other(void)
 		0 : -1;
 }
 
+/* A long-term pin of each page. Where there is no io_uring: nothing to wait for. */
+static int register_buffers(void)
+{
+	struct io_uring_params params = { 0 };
+	struct iovec iov = { area, size };
+	int fd = syscall(__NR_io_uring_setup, 1, &params), ret;
+
+	if (fd < 0)
+		return fd;
+	ret = syscall(__NR_io_uring_register, fd, IORING_REGISTER_BUFFERS, &iov, 1);
+	if (!ret)
+		syscall(__NR_io_uring_register, fd, IORING_UNREGISTER_BUFFERS,
+			NULL, 0);
+	close(fd);
+	return ret;
+}
+
 static const struct {
 	const char *name;
 	int (*call)(void);
@@ -174,6 +192,7 @@ static const struct {
 	{ "MAP_POPULATE gives way", map_populate, MAPS, maps },
 	{ "mlock gives way", lock_all, MAPS, maps },
 	{ "mlock by FOLL_FORCE gives way", lock_write_only, MAPS, maps, true },
+	{ "io_uring's buffers give way", register_buffers, MAPS, maps },
 	/* A piece is 512 pages: it ends earlier for a writer that waits. */
 	{ "MADV_POPULATE_WRITE gives way in its VMA", populate_write, 1, writes },
 	{ "mlock gives way in its VMA", lock_all, 1, writes },
