@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -133,6 +135,31 @@ static void readv_other(void)
 	     "process_vm_readv");
 }
 
+static void pagemap(void) { read_file("pagemap"); }
+
+static int ring = -1;
+
+static void open_ring(void)
+{
+	struct io_uring_params params = { 0 };
+
+	if (ring < 0)
+		ring = syscall(__NR_io_uring_setup, 1, &params);
+	else
+		syscall(__NR_io_uring_register, ring, IORING_UNREGISTER_BUFFERS,
+			NULL, 0);
+	must(ring >= 0, "io_uring_setup");
+	drop();
+}
+
+static void register_buffers(void)
+{
+	struct iovec iov = { area, size };
+
+	must(!syscall(__NR_io_uring_register, ring, IORING_REGISTER_BUFFERS, &iov,
+		      1), "io_uring_register");
+}
+
 static const struct {
 	const char *name;
 	void (*before)(void), (*call)(void);
@@ -142,7 +169,9 @@ static const struct {
 	{ "MAP_POPULATE", drop, map_populate },
 	{ "mlock", unlock_and_drop, do_mlock },
 	{ "process_vm_readv", drop, readv_other },
+	{ "io_uring_register", open_ring, register_buffers },
 	{ "smaps", fill, smaps },
+	{ "pagemap", fill, pagemap },
 	{ "mprotect", fill, protect },
 	{ "MADV_DONTNEED", fill, dontneed },
 	{ "MADV_PAGEOUT", fill, pageout },

@@ -118,7 +118,7 @@ objects()
 		sed 's/c$/o/'
 	case $1 in
 	x86_64) echo mm/ arch/x86/mm/ ;;
-	arm64) echo mm/ arch/arm64/mm/ ;;
+	arm64) echo mm/ arch/arm64/mm/ arch/arm64/kvm/mmu.o ;;
 	esac
 }
 # Of these, what the series touches, in REV. Those of mm/ that the first step has
@@ -131,7 +131,7 @@ touched()
 	git -C "$TREE" diff --name-only base HEAD -- 'mm/*.c' ':!mm/vma_*' | sed 's/c$/o/' |
 		while read -r f; do [ ! -e "$BUILD/step-x86_64/$f" ] || echo "$f"; done
 	git -C "$TREE" grep -q 'select ARCH_SUPPORTS_PER_VMA_LOCK' "$1" -- arch/x86/Kconfig || return 0
-	for f in mm/vma_lock mm/vma_fault mm/vma_read; do
+	for f in mm/vma_lock mm/vma_fault mm/vma_read mm/vma_gup; do
 		! git -C "$TREE" cat-file -e "$1:$f.c" 2> /dev/null || echo "$f.o"
 	done
 }

@@ -38,7 +38,9 @@ kcsan)
 	make_args=(KCSAN_SANITIZE=n KCSAN_SANITIZE_vma_lock.o=y KCSAN_SANITIZE_vma_fault.o=y
 		KCSAN_SANITIZE_vma_read.o=y) ;;
 off) fragments+=("$configs/off.config") ;;
-step) fragments=("$configs/step.config"); src=$BUILD/linux-step ;;
+step)
+	fragments=("$configs/step.config"); src=$BUILD/linux-step
+	[ ! -f "$configs/step-$arch.config" ] || fragments+=("$configs/step-$arch.config") ;;
 base) src=$BUILD/linux-base ;;
 peer) fragments+=("$configs/peer.config"); src=$BUILD/linux-peer ;;
 mutant) fragments+=("$configs/pervma.config" "$configs/validator.config") ;;
