@@ -167,12 +167,9 @@ static __always_inline unsigned long vma_gup_parts(struct vma_gup *gup,
 			break;	/* still locked: FOLL_NOWAIT */
 		}
 		/* Twice in a row: not for want of an anon_vma */
-		if (locked != GUP_STARTED_OVER)
-			gup->started_over = false;
-		else if (gup->started_over)
+		if (locked == GUP_STARTED_OVER && gup->started_over)
 			break;
-		else
-			gup->started_over = true;
+		gup->started_over = locked == GUP_STARTED_OVER;
 	}
 	return done;
 }

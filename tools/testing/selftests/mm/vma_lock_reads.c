@@ -683,9 +683,9 @@ static void *sleeper(void *unused)
 enum memory { ANON, SHMEM, HUGE_PRIVATE, HUGE_SHARED };
 
 /* Where to look, in as many places: three huge pages have several. */
-static size_t step_of(enum memory memory)
+static size_t step_of(enum memory kind)
 {
-	return memory < HUGE_PRIVATE ? PAGE : 3 * HUGE / PAGES;
+	return kind < HUGE_PRIVATE ? PAGE : 3 * HUGE / PAGES;
 }
 
 static long huge_pages(const char *which)
@@ -713,16 +713,16 @@ static bool set_huge_pages(int n)
 	return huge_pages("HugePages_Total:") == n;
 }
 
-static void map_memory(enum memory memory)
+static void map_memory(enum memory kind)
 {
-	size_t size = PAGES * step_of(memory);
+	size_t size = PAGES * step_of(kind);
 
 	area = map_area(size, false, PROT_READ | PROT_WRITE);
-	if (memory == SHMEM) {
+	if (kind == SHMEM) {
 		map_at(0, size, MAP_SHARED, shm);
-	} else if (memory == HUGE_PRIVATE) {
+	} else if (kind == HUGE_PRIVATE) {
 		map_at(0, size, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1);
-	} else if (memory == HUGE_SHARED) {
+	} else if (kind == HUGE_SHARED) {
 		int fd = memfd_create("vma_lock_reads", MFD_HUGETLB);
 
 		if (fd < 0 || ftruncate(fd, size))
@@ -795,7 +795,7 @@ static const struct request {
 	int (*make)(uintptr_t at, size_t len);
 	size_t at, len;
 	int mode;
-	enum memory memory;
+	enum memory kind;
 	int error;
 	bool mmap_lock;		/* is taken: to find that error, or for an anon_vma */
 } requests[] = {
@@ -857,9 +857,9 @@ static bool arm_area(size_t size, int mode, uint64_t features)
 
 static void ask(const struct request *q, bool on, struct result *r)
 {
-	size_t step = step_of(q->memory), size = PAGES * step;
+	size_t step = step_of(q->kind), size = PAGES * step;
 	bool minor = q->mode == UFFDIO_REGISTER_MODE_MINOR;
-	bool huge = q->memory >= HUGE_PRIVATE, fresh = q->mmap_lock && !q->error;
+	bool huge = q->kind >= HUGE_PRIVATE, fresh = q->mmap_lock && !q->error;
 	int i;
 
 	memset(r, 0, sizeof(*r));
@@ -867,7 +867,7 @@ static void ask(const struct request *q, bool on, struct result *r)
 	/* With none to spare the copy is made in a page that is not of the pool. */
 	if (huge && !set_huge_pages(q->make == uffd_copy_absent ? 3 : 5))
 		return;
-	map_memory(q->memory);
+	map_memory(q->kind);
 	for (i = 0; i < PAGES; i++) {
 		source[i * step] = i + 1;
 		/* A huge page that is never there keeps its reservation. */
@@ -875,7 +875,7 @@ static void ask(const struct request *q, bool on, struct result *r)
 			area[i * step] = i + 1;
 	}
 	/* Of a shared file the page stays, for CONTINUE. */
-	madvise(area + size / 3, size / 3, q->memory == SHMEM && !minor ?
+	madvise(area + size / 3, size / 3, q->kind == SHMEM && !minor ?
 		MADV_REMOVE : MADV_DONTNEED);
 	if (arm_area(size, q->mode, minor ? UFFD_FEATURE_MINOR_SHMEM : 0)) {
 		set_switch(on);
@@ -1057,10 +1057,10 @@ static void *copies_late(void *arg)
 	return NULL;
 }
 
-static bool copy_late(const struct change *c, enum memory memory, bool on,
+static bool copy_late(const struct change *c, enum memory kind, bool on,
 		      struct result *r)
 {
-	size_t step = step_of(memory);
+	size_t step = step_of(kind);
 	struct late_copy l = { .size = PAGES * step };
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register reg = {
@@ -1075,9 +1075,9 @@ static bool copy_late(const struct change *c, enum memory memory, bool on,
 	int i, fd;
 
 	memset(r, 0, sizeof(*r));
-	if (memory >= HUGE_PRIVATE && !set_huge_pages(5))
+	if (kind >= HUGE_PRIVATE && !set_huge_pages(5))
 		return false;
-	map_memory(memory);
+	map_memory(kind);
 	*area = 1;
 	for (i = 0; i < PAGES; i++)
 		source[i * step] = late[i * step] = i + 100;
@@ -1117,7 +1117,7 @@ static bool copy_late(const struct change *c, enum memory memory, bool on,
 	return true;
 }
 
-static void compare_late(const char *name, enum memory memory)
+static void compare_late(const char *name, enum memory kind)
 {
 	struct result on, off;
 	bool ok = true;
@@ -1126,14 +1126,14 @@ static void compare_late(const char *name, enum memory memory)
 	for (i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
 		const struct change *c = &changes[i];
 
-		if (!copy_late(c, memory, true, &on)) {
-			ksft_test_result_skip("userfaultfd COPY, %s, that comes late: no huge pages\n",
+		if (!copy_late(c, kind, true, &on)) {
+			ksft_test_result_skip("userfaultfd COPY, %s, late: no huge pages\n",
 					      name);
 			return;
 		}
-		copy_late(c, memory, false, &off);
+		copy_late(c, kind, false, &off);
 		if (same_results(&on, &off) &&
-		    (memory < HUGE_PRIVATE ||
+		    (kind < HUGE_PRIVATE ||
 		     (on.error == c->error && on.huge_free == 5 && !on.huge_reserved)))
 			continue;
 		ok = false;
