@@ -77,6 +77,8 @@ awk -v cpus="$cpus" -v arch="$arch" '
 	$6 && $3 ~ /^(down_read|up_read|lock_vma_under_rcu|vma_start_read|vma_end_read|vma_refcount_put)/ {
 		locked[$1, $2, n]
 	}
+	# Of process_vm_readv(), for its permission, on any kernel
+	$6 && $3 ~ /^down_read_killable/ { killable[$1, $2, n] }
 	END {
 		title[2] = "All threads in one VMA"
 		title[3] = "A VMA for each thread, cut out of one"
@@ -96,7 +98,9 @@ awk -v cpus="$cpus" -v arch="$arch" '
 			sub(/\.(isra|part|constprop|cold).*/, "", what)
 			if (count[4] != "-")
 				what = what " (" count[4] ")"
-			if (key in locked) {
+			if (key in killable && !((1, at[2], k) in locked))
+				what = "exec_update_lock"
+			else if (key in locked) {
 				what = ((1, at[2], k) in locked) ? "mmap_lock" : "VMA lock"
 				lock_writes[win, what, k] += count[2] / faults[win, k]
 				lock_writes[win, "both", k] += count[2] / faults[win, k]
