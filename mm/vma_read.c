@@ -100,9 +100,11 @@ int vma_read_range(struct mm_struct *mm, unsigned long *start,
  * only if nobody has held mmap_lock for write meanwhile. Who takes something out of
  * the tree has announced its hold and then write-locked the VMA, with a full
  * barrier between (A'); who sees the tree of after that sees the hold.
+ *
+ * With @may_miss, a hole before the VMA that is found need not be one.
  */
 static struct vm_area_struct *vma_lock_next(struct mm_struct *mm,
-					    unsigned long addr)
+					    unsigned long addr, bool may_miss)
 {
 	MA_STATE(mas, &mm->mm_mt, addr, addr);
 	struct vm_area_struct *vma;
@@ -128,6 +130,8 @@ static struct vm_area_struct *vma_lock_next(struct mm_struct *mm,
 		return vma;
 	if (vma && vma->vm_end <= addr)
 		goto again;
+	if (vma && may_miss)
+		return vma;
 
 	smp_rmb();	/* the tree before the number; pairs with A' */
 	if (!(seq & VMA_SEQ_HELD) && READ_ONCE(mm->vma_lock.mm_lock_seq) == seq)
@@ -180,7 +184,7 @@ struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
 		return vma_reader_next_mmap_locked(reader, addr);
 
 	do {
-		vma = vma_lock_next(mm, addr);
+		vma = vma_lock_next(mm, addr, false);
 		if (!IS_ERR(vma)) {
 			count_vm_vma_lock_event(VMA_LOCK_READ);
 			reader->vma = vma;
@@ -249,8 +253,8 @@ struct vm_area_struct *vma_reader_find(struct vma_reader *reader,
  * @reader: of current's mm
  * @addr: as for vma_reader_next()
  *
- * Under mmap_lock, all the way from the first VMA, where the switch is off or
- * nobody shares the mm.
+ * May miss a VMA that a writer changes. Under mmap_lock, all the way from the first
+ * VMA, where the switch is off or nobody shares the mm.
  *
  * Context: Does not sleep. The caller does not hold mmap_lock or a VMA lock.
  * Return: as vma_reader_next(), or -EAGAIN, with nothing held: a writer is there.
@@ -269,7 +273,7 @@ struct vm_area_struct *vma_reader_try_next(struct vma_reader *reader,
 	}
 	vma_reader_stop(reader);
 	do {
-		vma = vma_lock_next(reader->mm, addr);
+		vma = vma_lock_next(reader->mm, addr, true);
 	} while (IS_ERR(vma) && --tries);
 	if (IS_ERR(vma))
 		return vma;
