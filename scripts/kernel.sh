@@ -6,14 +6,15 @@
 usage()
 {
 	cat <<EOF
-usage: scripts/kernel.sh [-h] pervma|base|peer|debug|kcsan|mutant|step|off|no-SYMBOL|6.1.N [ARCH [TARGET]...]
+usage: scripts/kernel.sh [-h] pervma|base|peer|debug|kcsan|mutant|step|off|no-SYMBOL|6.1.N[-net] [ARCH [TARGET]...]
 
 Configures (tinyconfig and the fragments of kernel/configs) and builds a kernel
 into build/KERNEL-ARCH (x86_64 or arm64; riscv is built only); the log is build/KERNEL-ARCH.log. Does nothing if
 neither source nor config have changed. JOBS= sets the number of jobs. With
 TARGETs, builds these and not the kernel. no-SYMBOL is pervma without
 CONFIG_SYMBOL, and without what depends on it; peer is Debian's linux-source-6.12; 6.1.N
-is that version with the series, as scripts/versions.sh has laid it out.
+is that version with the series, as scripts/versions.sh has laid it out. KERNEL-net is
+KERNEL with sockets, io_uring, perf events and more that others' programs want.
 EOF
 }
 
@@ -27,7 +28,7 @@ out=$BUILD/$kernel-$arch
 src=$TREE
 make_args=()
 fragments=("$configs/guest.config" "$configs/guest-$arch.config")
-case $kernel in
+case ${kernel%-net} in
 pervma) fragments+=("$configs/pervma.config") ;;
 debug)
 	fragments+=("$configs/pervma.config" "$configs/debug.config")
@@ -46,8 +47,8 @@ peer) fragments+=("$configs/peer.config"); src=$BUILD/linux-peer ;;
 mutant) fragments+=("$configs/pervma.config" "$configs/validator.config") ;;
 6.1.[0-9]*)
 	fragments+=("$configs/pervma.config")
-	src=$BUILD/linux-$kernel
-	[ -f "$src/.source" ] || die "no build/linux-$kernel: make versions ONLY=$kernel" ;;
+	src=$BUILD/linux-${kernel%-net}
+	[ -f "$src/.source" ] || die "no build/linux-${kernel%-net}: make versions ONLY=${kernel%-net}" ;;
 no-[A-Z]*)
 	mkdir -p "$BUILD"
 	echo "# CONFIG_${kernel#no-} is not set" > "$BUILD/$kernel.config"
@@ -55,9 +56,10 @@ no-[A-Z]*)
 	checked=("$BUILD/$kernel.config") ;;
 *) usage >&2; exit 2 ;;
 esac
+[ "$kernel" = "${kernel%-net}" ] || fragments+=("$configs/net.config")
 cross=$(cross_prefix "$arch")
 # What QEMU loads; the debug kernel of x86-64 needs the boot code before it.
-case $arch:$kernel in
+case $arch:${kernel%-net} in
 x86_64:debug) image=bzImage ;;
 x86_64:*) image=vmlinux ;;
 *) image=Image ;;
@@ -68,7 +70,7 @@ for tool in "${cross}gcc:gcc${cross:+-${cross%-}}" make:make flex:flex bison:bis
 done
 
 [ -d "$TREE/.git" ] || "$TOP/scripts/tree.sh"
-if [ "$kernel" = base ]; then
+if [ "${kernel%-net}" = base ]; then
 	base=$(git -C "$TREE" rev-parse 'base^{commit}')
 	if [ "$(git -C "$src" rev-parse HEAD 2>/dev/null)" != "$base" ]; then
 		say "checking out the base source"
@@ -77,7 +79,7 @@ if [ "$kernel" = base ]; then
 		git -C "$TREE" worktree add -q --detach "$src" base
 	fi
 fi
-if [ "$kernel" = peer ]; then
+if [ "${kernel%-net}" = peer ]; then
 	tarball=/usr/src/linux-source-6.12.tar.xz
 	[ -f $tarball ] || "$TOP/scripts/deps.sh" linux-source-6.12
 	source_id=$(stat -c '%n %s %Y' $tarball)
