@@ -33,7 +33,7 @@ help:
 	@echo '  make torture    everything at once, in the debug kernel [SECONDS=1200] [ARCH=arm64]'
 	@echo '  make soak       the kselftests over and over in the debug and KCSAN kernels [HOURS=1] [ARCH=arm64]'
 	@echo '  make vmtests    6.1'\''s own selftests/vm and proc, on base and on pervma [KERNEL=debug] [ARCH=arm64]'
-	@echo '  make programs   stress-ng, a Go program and others on base and on pervma [KERNEL=debug] [SECONDS=5]'
+	@echo '  make programs   databases, Java, Node, gcc, gdb, stress-ng on base and on pervma [ONLY=PATTERN] [QUICK=1] [KERNEL=debug] [SECONDS=5]'
 	@echo
 	@echo 'Measure'
 	@echo '  make bench      operations a second of 6.1, 6.12 and the series [QUICK=1] [WIS=DIR]'
@@ -77,7 +77,7 @@ bench:
 vmtests:
 	@scripts/vmtests.sh -k $(or $(KERNEL),pervma) $(ARCH)
 programs:
-	@scripts/programs.sh -k $(or $(KERNEL),pervma) $(SECONDS)
+	@$(if $(SECONDS),LOAD_SECONDS='$(SECONDS)') scripts/programs.sh -k $(or $(KERNEL),pervma) $(if $(ONLY),'$(ONLY)')
 torture:
 	@scripts/torture.sh $(or $(SECONDS),1200) $(ARCH)
 soak:

@@ -10,7 +10,7 @@ declare -A groups=(
 		sparse spin python3-docutils shellcheck b4 quilt"
 	[full]="gcc-riscv64-linux-gnu qemu-system-misc"
 	[bench]="linux-source-6.12 python3-matplotlib"
-	[programs]="stress-ng golang-go"
+	[programs]="golang-go mmdebstrap e2fsprogs"
 	[deb]="dpkg-dev fakeroot linux-config-6.1"
 )
 usage()

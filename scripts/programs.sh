@@ -1,104 +1,248 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Others' programs in the guest: stress-ng, a garbage-collected runtime, compressors.
+# Others' programs in the guest: databases, runtimes, compilers, debuggers, stress-ng.
 . "$(dirname "$0")/lib.sh"
 
 usage()
 {
 	cat <<END
-usage: scripts/programs.sh [-h] [-k KERNEL] [SECONDS]     (make programs [KERNEL=debug] [SECONDS=5])
+usage: scripts/programs.sh [-h] [-l] [-k KERNEL] [PATTERN]
+       (make programs [ONLY=PATTERN] [KERNEL=debug] [QUICK=1] [SECONDS=5])
 
-Runs on base and on KERNEL (pervma), x86-64, for SECONDS (5) each: every stressor of
-stress-ng's class "vm" and those that fork, exec and make threads, four of each at
-once, verifying; a program in Go whose heap is collected while it checks it
-(tools/testing/vma_lock/heap.go); and xz with four threads, there and back. Prints a
-table. Exit status 1 if one ends differently, or if KERNEL complains of something.
+Runs programs of Debian 12 that check their own results, in a root file system of
+Debian's packages: on base, and on KERNEL (pervma) with vm.per_vma_lock on and off;
+of the debug kernel only on. They are OpenJDK with four collectors, MariaDB, PostgreSQL,
+Redis, memcached, Node, Python, gcc, Go, gdb, strace, xz, and the stressors of
+stress-ng's class "vm" and those that fork, exec and make threads. Each puts a load on
+for SECONDS (5), more or less. QUICK=1: 2 seconds, and few stressors, about 15 minutes
+on 2 cores that do nothing else.
+
+  -l       list the programs
+  PATTERN  only those whose names match this pattern of the shell (java*)
+
+build/rootfs.ext4 is made once, by mmdebstrap, as root and with the network; after
+that neither is needed. Prints a table: how each ended, in how many seconds, the share
+of page faults under VMA locks, and the faults that fell back to mmap_lock, with the
+most frequent reason. Last line: "N passed, N failed, N skipped".
 END
 }
 
-kernel=pervma
-kernel_option "$@"
+kernel=pervma list=
+while getopts k:lh opt; do
+	case $opt in
+	k) kernel=$OPTARG ;;
+	l) list=1 ;;
+	h) usage; exit 0 ;;
+	*) usage >&2; exit 2 ;;
+	esac
+done
 shift $((OPTIND - 1))
 [ $# -le 1 ] || { usage >&2; exit 2; }
-secs=${1:-5}
-[[ $secs =~ ^[1-9][0-9]*$ ]] || die "$secs: not a number of seconds"
+only=${1:-*}
+secs=${LOAD_SECONDS:-5}
+[ -z "${QUICK:-}" ] || secs=${LOAD_SECONDS:-2}
+[[ $secs =~ ^[1-9][0-9]*$ ]] || die "SECONDS=$secs: not a number of seconds"
 
-# Some stressors take a round as long as it takes; with KASAN a minute and a half.
-limit=$((20 * secs + 60))
-[ "$kernel" != debug ] || limit=$((5 * limit))
+stressors='mmap mremap mprotect madvise munmap brk mlock fork userfaultfd vm-segv pthread tlb-shootdown io-uring futex'
+[ -n "${QUICK:-}" ] || stressors='bad-altstack bigheap brk dev-shm env madvise malloc mlock mmap mmapaddr mmapfixed
+	mmapfork mmaphuge mmapmany mprotect mremap msync msyncmany munmap pagemove pageswap physpage shm
+	shm-sysv stack stackmmap swap tmpfs userfaultfd vm vm-addr vm-rw vm-segv vm-splice clone exec fault fork
+	futex io-uring memfd memthrash mincore pthread tlb-shootdown vfork zero'
+# NAME|TIMES|COMMAND: it may take 60 seconds, and TIMES as long as its load is meant to.
+programs=$(
+	for gc in G1 Parallel Z Serial; do echo "java-$gc|20|java $gc"; done
+	for p in mariadb postgresql redis memcached node python gcc go gdb strace xz; do echo "$p|20|$p"; done
+	for s in $stressors; do echo "stress-ng-$s|20|stress $s"; done
+)
+rows=()
+while IFS='|' read -r name times command; do
+	# The debug kernel is ten times as slow.
+	limit=$((120 + times * secs))
+	[ "$kernel" != debug ] || limit=$((4 * limit))
+	# shellcheck disable=SC2053
+	[[ $name != $only ]] || rows+=("$name|$limit|$command")
+done <<< "$programs"
+[ ${#rows[@]} -gt 0 ] || die "$only: no program has such a name; -l lists them"
+[ -z "$list" ] || { printf '%s\n' "${rows[@]%%|*}"; exit 0; }
 
-"$TOP/scripts/deps.sh" stress-ng golang-go xz-utils
+"$TOP/scripts/programs/rootfs.sh"
+"$TOP/scripts/deps.sh" golang-go
 out=$BUILD/programs
-rm -rf "$out/guest"
-mkdir -p "$out/guest/opt"
-CGO_ENABLED=0 GO111MODULE=off GOCACHE=$out/go go build -o "$out/guest/opt/heap" \
+mkdir -p "$out/guest"
+CGO_ENABLED=0 GO111MODULE=off GOFLAGS='' GOCACHE=$out/go go build -o "$out/guest/heap" \
 	"$TOP/tools/testing/vma_lock/heap.go" || die "heap.go does not build"
-for p in stress-ng xz; do
-	cp "$(readlink -f "$(command -v $p)")" "$out/guest/opt/$p"
-	ldd "$out/guest/opt/$p" | grep -oE '/[^ ]+' | while read -r lib; do
-		install -D "$(readlink -f "$lib")" "$out/guest$lib"
-	done
-done
-
-# A stressor that wants what the guest does not have says so on both. The two left out
-# are for those who mean to hang a machine.
-stressors=$(stress-ng --class 'vm?' 2>&1 | sed -n 's/.*stressors: //p')
-[ -n "$stressors" ] || die "stress-ng does not list its class vm"
-tests=$(for s in $stressors clone exec fault fork memfd memthrash mincore pthread \
-		tlb-shootdown vfork zero; do
-	echo "stress-ng $s|stress-ng --$s 4 -t $secs --verify --oomable"
-done | awk '!seen[$0]++' | grep -Evx 'stress-ng (watchdog|mlockmany).*'
-	echo "Go, 8 goroutines|heap $secs"
-	echo "xz, 4 threads|xz-there-and-back $secs")
-cat > "$out/guest/opt/xz-there-and-back" <<'END'
-#!/bin/sh
-end=$(($(date +%s) + $1))
-while [ $(date +%s) -lt $end ]; do
-	/opt/xz -T4 -1 --block-size=1MiB -c /opt/stress-ng > /tmp/xz && /opt/xz -T4 -dc /tmp/xz |
-		cmp - /opt/stress-ng || exit 1
-done
-END
-chmod +x "$out/guest/opt/xz-there-and-back"
+rm -f "$out/guest.tar"
+cp "$TOP"/scripts/programs/* "$out/guest/"
 tar c -C "$out/guest" . > "$out/guest.tar"
-{
-	echo '#!/bin/sh'
-	echo 'tar x -C / -f /bin/guest.tar && rm /bin/guest.tar; export PATH=$PATH:/opt HOME=/root; cd /tmp'
-	echo 'mkdir -p /dev/shm && mount -t tmpfs none /dev/shm; mkswap /dev/ram1 > /dev/null && swapon /dev/ram1'
-	while IFS='|' read -r name command; do
-		echo "b=\$(date +%s); timeout -s KILL $limit $command > /tmp/out 2>&1 < /dev/null; s=\$?"
-		echo "echo \"$name|\$s|\$((\$(date +%s) - b))\""
-		echo "case \$s in 0|3|4) ;; *) sed 's/^/# /' /tmp/out | tail -n 12 ;; esac"
-	done <<< "$tests"
-} > "$out/programs"
+cat > "$out/programs" <<'END'
+#!/bin/sh
+mkswap /dev/ram1 > /dev/null && swapon /dev/ram1
+mkdir -p /opt/programs && tar x -C /opt/programs -f /usr/local/bin/guest.tar && exec /opt/programs/run "$@"
+END
 chmod +x "$out/programs" "$out/guest.tar"
 
-n=$(wc -l <<< "$tests")
-for k in base "$kernel"; do
-	say "$n programs on $k, about $((n * (secs + 3) / 60 + 1)) minutes"
-	"$TOP/vm" -k "$k" -m 3072 -t $((n * limit)) -f "$out/guest.tar" -f "$out/programs" \
-		-- programs > "$out/$k.txt" ||
-		die "$k: $(cat "$BUILD/results/$k-x86_64/conclusion.txt"), after $(grep -v '^#' "$out/$k.txt" | tail -n 1)"
+# on KERNEL, with_switch's names: what there is to compare
+columns=(base on off)
+[ "$kernel" != debug ] || columns=(base on)
+
+# run_rows COLUMN: the lines "= ..." of run, into $out/COLUMN.txt. A guest that dies
+# costs the program that it ran then; another goes on with the next.
+run_rows()
+{
+	local column=$1 k=base boot='' left=("${rows[@]}") at line name seconds now limit row status pid lines conclusion n=0
+	case $column in
+	on) k=$kernel ;;
+	off) k=$kernel boot=per_vma_lock=off ;;
+	esac
+	: > "$out/$column.txt"
+	while [ ${#left[@]} -gt 0 ]; do
+		limit=60 now=''
+		for row in "${left[@]}"; do
+			row=${row#*|}
+			limit=$((limit + ${row%%|*}))
+		done
+		status=0
+		exec {lines}< <(exec "$TOP/vm" -k "$k-net" -m 3072 -t $limit -b "$boot" -r "$BUILD/rootfs.ext4" \
+			-l "$out/$column" -f "$out/guest.tar" -f "$out/programs" \
+			-- env SECS="$secs" programs "${left[@]}" < /dev/null)
+		pid=$!
+		while read -r -u "$lines" line; do
+			case $line in
+			'> '*) now=${line#> } ;;
+			'. '*)
+				IFS='|' read -r name seconds <<< "${line#. }"
+				echo "   $column: $name, $seconds s" ;;
+			'= '*)
+				echo "${line#= }" >> "$out/$column.txt"
+				IFS='|' read -r name status seconds _ line <<< "${line#= }"
+				n=$((n + 1))
+				case $status in
+				0) status=ok ;;
+				77) status=skip ;;
+				*) status=FAIL ;;
+				esac
+				echo "$status $column: $name, $seconds s: $line ($n of ${#rows[@]})"
+				left=("${left[@]:1}")
+				now='' ;;
+			*) echo "   $line" ;;
+			esac
+		done
+		exec {lines}<&-
+		status=0
+		wait "$pid" || status=$?
+		[ $status -ne 0 ] || [ ${#left[@]} -gt 0 ] || return 0
+		conclusion=$(tr '|' ' ' < "$out/$column/conclusion.txt" 2> /dev/null) || conclusion="no conclusion"
+		at=${now:-console}
+		cp "$out/$column/console.log" "$out/$column-$at.log" 2> /dev/null || true
+		echo "FAIL $column: $at: $conclusion ($out/$column-$at.log)"
+		echo "$at|125|-||$conclusion" >> "$out/$column.txt"
+		n=$((n + 1))
+		# Between two programs it is nobody's fault.
+		[ -n "$now" ] || { [ ${#left[@]} -gt 0 ] && [ "$status" -eq 125 ] && [ "$n" -lt $((2 * ${#rows[@]})) ]; } || return 0
+		[ -z "$now" ] || left=("${left[@]:1}")
+	done
+}
+
+for column in "${columns[@]}"; do
+	k=$kernel
+	[ "$column" != base ] || k=base
+	"$TOP/scripts/kernel.sh" "$k-net"
 done
-awk -F'|' -v kernel="$kernel" '
-	function said(status) {
-		return status == 0 ? "passes" : status == 3 || status == 4 ? "not to be had" : "exit " status
-	}
-	/^#/ { next }
-	NR == FNR { base[$1] = $2; seconds[$1] = $3; next }
-	FNR == 1 {
-		printf "| %-28s | %-14s | %7s | %-14s | %7s |\n|---|---|---|---|---|\n", "program",
-			"base", "seconds", kernel, "seconds"
-	}
+for column in "${columns[@]}"; do
+	case $column in
+	base) phase "${#rows[@]} programs on base" ;;
+	*) phase "${#rows[@]} programs on $kernel, vm.per_vma_lock $column" ;;
+	esac
+	run_rows "$column"
+done
+phase
+echo
+
+# Rows in the order in which they ran; what has no row of its own comes last.
+{
+	printf '%s\n' "${rows[@]%%|*}"
+	echo console
+} > "$out/names"
+for column in "${columns[@]}"; do sed "s/^/$column|/" "$out/$column.txt"; done |
+	awk -F'|' -v columns="${columns[*]}" -v kernel="$kernel" '
+	FILENAME == ARGV[1] { name[++names] = $1; next }
 	{
-		printf "| %-28s | %-14s | %7d | %-14s | %7d |%s\n", $1, said(base[$1]), seconds[$1],
-			said($2), $3, base[$1] == $2 ? "" : "   DIFFERENT"
-		differ += base[$1] != $2
-		passed += $2 == 0
-		n++
+		status[$1, $2] = $3
+		seconds[$1, $2] = $4
+		why[$1, $2] = $6
+		if ($1 == "on") {
+			n = split($5, list, " ")
+			for (i = 1; i <= n; i++) {
+				split(list[i], c, "=")
+				count[$2, c[1]] = c[2]
+				if (c[1] ~ /^vma_lock_fallback_/) {
+					reason = substr(c[1], 19)
+					sum[$2] += c[2]
+					if (c[2] > most[$2]) { most[$2] = c[2]; by[$2] = reason }
+				}
+			}
+		}
+	}
+	function said(c, p,   s) {
+		if (!((c, p) in status))
+			return "not run"
+		s = status[c, p]
+		return s == 0 ? "passes" : s == 77 ? "not here" : s == 125 ? "DIES" : s == 124 ? "NO END" : "FAILS"
 	}
 	END {
-		printf "\n%d run, %d pass, %d different\n", n, passed, differ
-		exit differ > 0 || !passed
+		n = split(columns, column, " ")
+		printf "| %-24s |", "program"
+		for (i = 1; i <= n; i++)
+			printf " %-14s | %4s |", column[i] == "base" ? "base" : kernel ", " column[i], "s"
+		printf " %9s | %-28s |\n|---|", "VMA locks", "fallbacks (most)"
+		for (i = 1; i <= n; i++)
+			printf "---|---|"
+		print "---|---|"
+		for (p = 1; p <= names; p++) {
+			x = name[p]
+			bad = skips = seen = 0
+			for (i = 1; i <= n; i++) {
+				if ((column[i], x) in status)
+					seen++
+				s = said(column[i], x)
+				if (s == "not here")
+					skips++
+				else if (s != "passes")
+					bad++
+			}
+			if (x == "console" && !seen)
+				continue
+			printf "| %-24s |", x
+			for (i = 1; i <= n; i++)
+				printf " %-14s | %4s |", said(column[i], x), seconds[column[i], x]
+			# A fault that is to be repeated counts each time.
+			faults = count[x, "pgfault"] - count[x, "vma_lock_retry"]
+			if (faults > 0)
+				printf " %8.2f%% | %-28s |", 100 * count[x, "vma_lock_success"] / faults,
+					sum[x] ? sum[x] " (" by[x] " " most[x] ")" : "0"
+			else
+				printf " %9s | %-28s |", "", ""
+			print ""
+			if (bad) {
+				failed++
+				for (i = 1; i <= n; i++)
+					if (said(column[i], x) != "passes")
+						notes = notes column[i] ": " x ": " why[column[i], x] "\n"
+				if (said("base", x) == "passes")
+					differ = differ " " x
+			} else if (skips == n)
+				skipped++
+			else if (skips)
+				failed++
+			else
+				passed++
+		}
+		if (notes)
+			printf "\n%s", notes
+		if (differ)
+			printf "\nright on base, and not on %s:%s\n", kernel, differ
+		printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped
+		exit failed > 0 || !passed
 	}
-' "$out/base.txt" "$out/$kernel.txt" | tee "$out/table.md"
-exit "${PIPESTATUS[0]}"
+' "$out/names" - | tee "$out/table.md"
+exit "${PIPESTATUS[1]}"
