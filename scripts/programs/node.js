@@ -11,9 +11,9 @@ if (!isMainThread) {
 	const { shared, seed } = workerData;
 	const counter = new Int32Array(shared);
 	let wrong = 0, objects = 0;
-	for (let round = 0; round < 6; round++) {
+	for (let round = 0; round < 3; round++) {
 		const kept = [];
-		for (let i = 0; i < 500; i++) {
+		for (let i = 0; i < 300; i++) {
 			const n = mix(seed + i) % 3000 + 1;
 			const bytes = new Uint8Array(n).fill(n & 255);
 			kept.push({ n, bytes, text: 'x'.repeat(n % 500) + n });
@@ -25,7 +25,7 @@ if (!isMainThread) {
 				wrong++;
 	}
 	// Buffers outside of the heap: mapped, and moved to another thread
-	const big = new Uint32Array(1 << 19);
+	const big = new Uint32Array(1 << 18);
 	let sum = 0;
 	for (let i = 0; i < big.length; i++)
 		sum = sum + (big[i] = mix(seed + i)) | 0;
