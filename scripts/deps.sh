@@ -53,10 +53,11 @@ declare -A brings=(
 	[python3-matplotlib]=python3 [golang-go]=go [dpkg-dev]=dpkg-buildpackage
 	[linux-config-6.1]=/usr/src/linux-config-6.1
 )
-# The guest's BusyBox of another architecture
+# The guest's BusyBox of another architecture, the root file system of others' programs
 fetch()
 {
 	case " ${chosen[*]:-} " in *" test "*) "$TOP/scripts/initramfs.sh" -f arm64 ;; esac
+	case " ${chosen[*]:-} " in *" programs "*) "$TOP/scripts/programs/rootfs.sh" ;; esac
 }
 missing=()
 for p in "${packages[@]}"; do
