@@ -43,11 +43,11 @@ secs=${LOAD_SECONDS:-5}
 [ -z "${QUICK:-}" ] || secs=${LOAD_SECONDS:-2}
 [[ $secs =~ ^[1-9][0-9]*$ ]] || die "SECONDS=$secs: not a number of seconds"
 
-stressors='mmap mremap mprotect madvise munmap brk mlock fork userfaultfd vm-segv pthread tlb-shootdown io-uring futex'
+stressors='mmap mremap mprotect madvise munmap brk mlock fork userfaultfd vm-segv pthread tlb-shootdown futex'
 [ -n "${QUICK:-}" ] || stressors='bad-altstack bigheap brk dev-shm env madvise malloc mlock mmap mmapaddr mmapfixed
 	mmapfork mmaphuge mmapmany mprotect mremap msync msyncmany munmap pagemove pageswap physpage shm
 	shm-sysv stack stackmmap swap tmpfs userfaultfd vm vm-addr vm-rw vm-segv vm-splice clone exec fault fork
-	futex io-uring memfd memthrash mincore pthread tlb-shootdown vfork zero'
+	futex memfd memthrash mincore pthread tlb-shootdown vfork zero'
 # NAME|TIMES|COMMAND: it may take 60 seconds, and TIMES as long as its load is meant to.
 programs=$(
 	for gc in G1 Parallel Z Serial; do echo "java-$gc|20|java $gc"; done
@@ -76,7 +76,7 @@ cp "$TOP"/scripts/programs/* "$out/guest/"
 tar c -C "$out/guest" . > "$out/guest.tar"
 cat > "$out/programs" <<'END'
 #!/bin/sh
-mkswap /dev/ram1 > /dev/null && swapon /dev/ram1
+mkswap /dev/ram1 > /dev/null 2>&1 && swapon /dev/ram1
 mkdir -p /opt/programs && tar x -C /opt/programs -f /usr/local/bin/guest.tar && exec /opt/programs/run "$@"
 END
 chmod +x "$out/programs" "$out/guest.tar"
