@@ -100,7 +100,7 @@ run_rows()
 	esac
 	: > "$out/$column.txt"
 	while [ ${#left[@]} -gt 0 ]; do
-		limit=60 now=''
+		limit=300 now=''
 		for row in "${left[@]}"; do
 			row=${row#*|}
 			limit=$((limit + ${row%%|*}))
@@ -203,7 +203,7 @@ for column in "${columns[@]}"; do sed "s/^/$column|/" "$out/$column.txt"; done |
 		printf "| %-24s |", "program"
 		for (i = 1; i <= n; i++)
 			printf " %-14s | %4s |", column[i] == "base" ? "base" : kernel ", " column[i], "s"
-		printf " %9s | %-28s |\n|---|", "VMA locks", "fallbacks (most)"
+		printf " %9s | %-28s |\n|---|", "VMA locks", "under mmap_lock (most)"
 		for (i = 1; i <= n; i++)
 			printf "---|---|"
 		print "---|---|"
