@@ -23,6 +23,8 @@ trusted=$(git config --global --get-all safe.directory 2> /dev/null) || true
 for v in "${!GIT_@}" "${!KBUILD_@}" "${!KCONFIG_@}"; do unset "$v"; done
 unset v MAKEFLAGS MFLAGS MAKELEVEL O V C W M LLVM CROSS_COMPILE KCFLAGS KCPPFLAGS KAFLAGS LOCALVERSION \
 	CFLAGS CPPFLAGS LDFLAGS CC HOSTCC GREP_OPTIONS POSIXLY_CORRECT CDPATH
+# No lock of an index only to remember what has been looked at: killed, git leaves it.
+export GIT_OPTIONAL_LOCKS=0
 export LC_ALL=C.UTF-8 GIT_CONFIG_GLOBAL=$BUILD/.no-settings GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_COUNT=0 GIT_PAGER=cat
 # Of no repository either: these win over its own configuration.
 git_setting()

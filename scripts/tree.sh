@@ -39,6 +39,8 @@ else
 	source_id="$tarball $(stat -c '%s %Y' $tarball)"
 fi
 exclusive tree
+# A checkout that was killed leaves the lock of git's index.
+[ ! -e "$BUILD/.tree-busy" ] || rm -f "$TREE/.git/index.lock"
 laid_out=$(cat "$BUILD/.tree-head" 2>/dev/null) || true
 head=$(git -C "$TREE" rev-parse -q --verify 'HEAD^{commit}' 2>/dev/null) || true
 new_base=
