@@ -23,7 +23,7 @@ help:
 	@echo 'Change the series'
 	@echo '  make tree       lay out build/linux, a commit for each patch [KDIR=DIR] [FORCE=1]'
 	@echo '  make refresh    write the commits of build/linux back to this repository [FORCE=1]'
-	@echo '  make kernel     build a kernel [KERNEL=pervma|base|peer|debug|kcsan]'
+	@echo '  make kernel     build a kernel [KERNEL=pervma|base|peer|debug|kcsan|kvm]'
 	@echo '  make clean      remove build/ [FORCE=1]'
 	@echo
 	@echo 'Test'
@@ -34,6 +34,7 @@ help:
 	@echo '  make soak       the kselftests over and over in the debug and KCSAN kernels [HOURS=1] [ARCH=arm64]'
 	@echo '  make vmtests    6.1'\''s own selftests/vm and proc, on base and on pervma [KERNEL=debug] [ARCH=arm64]'
 	@echo '  make programs   databases, Java, Node, gcc, gdb, stress-ng on base and on pervma [ONLY=PATTERN] [QUICK=1] [KERNEL=debug] [SECONDS=5]'
+	@echo '  make kvm        6.1'\''s own selftests/kvm, and a guest whose memory is replaced, in a guest of arm64 [ARCH=x86_64]'
 	@echo
 	@echo 'Measure'
 	@echo '  make bench      operations a second of 6.1, 6.12 and the series [QUICK=1] [WIS=DIR]'
@@ -78,6 +79,8 @@ vmtests:
 	@scripts/vmtests.sh -k $(or $(KERNEL),pervma) $(ARCH)
 programs:
 	@$(if $(SECONDS),LOAD_SECONDS='$(SECONDS)') scripts/programs.sh -k $(or $(KERNEL),pervma) $(if $(ONLY),'$(ONLY)')
+kvm:
+	@scripts/kvm.sh $(ARCH)
 torture:
 	@scripts/torture.sh $(or $(SECONDS),1200) $(ARCH)
 soak:
@@ -107,4 +110,4 @@ kernel:
 clean:
 	@scripts/clean.sh $(call yes,FORCE,-f)
 
-.PHONY: help deps demo test check cost bench conflicts latency stalls page-in mixed vmtests programs torture soak mutants tree refresh versions series apply rebase quilt-debian deb release kernel clean
+.PHONY: help deps demo test check cost bench conflicts latency stalls page-in mixed vmtests programs kvm torture soak mutants tree refresh versions series apply rebase quilt-debian deb release kernel clean

@@ -6,13 +6,13 @@
 usage()
 {
 	cat <<EOF
-usage: scripts/kernel.sh [-h] pervma|base|peer|debug|kcsan|mutant|step|off|no-SYMBOL|6.1.N[-net] [ARCH [TARGET]...]
+usage: scripts/kernel.sh [-h] pervma|base|peer|debug|kcsan|kvm|mutant|step|off|no-SYMBOL|6.1.N[-net] [ARCH [TARGET]...]
 
 Configures (tinyconfig and the fragments of kernel/configs) and builds a kernel
 into build/KERNEL-ARCH (x86_64 or arm64; riscv is built only); the log is build/KERNEL-ARCH.log. Does nothing if
 neither source nor config have changed. JOBS= sets the number of jobs. With
 TARGETs, builds these and not the kernel. no-SYMBOL is pervma without
-CONFIG_SYMBOL, and without what depends on it; peer is Debian's linux-source-6.12; 6.1.N
+CONFIG_SYMBOL, and without what depends on it; kvm is pervma with KVM; peer is Debian's linux-source-6.12; 6.1.N
 is that version with the series, as scripts/versions.sh has laid it out. KERNEL-net is
 KERNEL with sockets, io_uring, perf events and more that others' programs want.
 EOF
@@ -38,6 +38,9 @@ kcsan)
 	# Others race, too, and know it. Given here this wins over what makefiles say.
 	make_args=(KCSAN_SANITIZE=n KCSAN_SANITIZE_vma_lock.o=y KCSAN_SANITIZE_vma_fault.o=y
 		KCSAN_SANITIZE_vma_read.o=y) ;;
+kvm)
+	fragments+=("$configs/pervma.config" "$configs/kvm.config")
+	[ ! -f "$configs/kvm-$arch.config" ] || fragments+=("$configs/kvm-$arch.config") ;;
 off) fragments+=("$configs/off.config") ;;
 step)
 	fragments=("$configs/step.config"); src=$BUILD/linux-step
