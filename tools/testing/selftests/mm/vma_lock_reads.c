@@ -289,8 +289,9 @@ static void with_device(void)
 }
 
 /* On a disk: the fault reads it in, and releases its lock meanwhile. */
-static void with_cold_file(void)
+static void map_cold_file(bool first_is_cached)
 {
+	char byte;
 	int fd, i;
 
 	if (mount_ext4())
@@ -303,8 +304,21 @@ static void with_cold_file(void)
 	fsync(fd);
 	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+	if (first_is_cached)
+		pread(fd, &byte, 1, THIRD);
 	map_at(THIRD, THIRD, MAP_SHARED, fd);
 	close(fd);
+}
+
+static void with_cold_file(void)
+{
+	map_cold_file(false);
+}
+
+/* The fault that sleeps is not the first one in its VMA. */
+static void with_cool_file(void)
+{
+	map_cold_file(true);
 }
 
 /* As much of the file as is there: the rest is SIGBUS. */
@@ -347,6 +361,7 @@ static const struct layout populate_layouts[] = {
 	{ "a shared file between", with_shared_file },
 	{ "shmem between", with_shmem },
 	{ "a cold file between", with_cold_file },
+	{ "a cold file but for its first page", with_cool_file },
 	{ "PROT_NONE between", no_access, true },
 	{ "read-only between", read_only, true },
 	{ "write-only between", write_only, true },
