@@ -117,7 +117,7 @@ static void *run_cpu(void *arg)
 	return NULL;
 }
 
-/* What may go on beside the faults. */
+/* What may run concurrently with the faults. */
 static void *map_other(void *arg)
 {
 	unsigned long *maps = arg;

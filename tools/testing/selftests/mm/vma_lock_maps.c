@@ -2,7 +2,7 @@
 /*
  * What /proc/PID/maps, smaps, smaps_rollup, numa_maps and pagemap tell while the
  * mappings change: each line is true of a moment, addresses never go back, and what
- * is mapped all the time is told of exactly once.
+ * is mapped all the time is reported exactly once.
  *
  * The layout is a row of areas. Each has a thread that changes what lies in it in
  * one way, and a check that knows what a line in it may say.
