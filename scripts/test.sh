@@ -32,9 +32,10 @@ EOF
 [ $# -le 1 ] || { usage >&2; exit 2; }
 only=${1:-*}
 passed=0 failed=0 skipped=0
+failures=()
 
 ok()   { passed=$((passed + 1)); echo "ok   $1"; }
-fail() { failed=$((failed + 1)); echo "FAIL $1${2:+ ($2)}"; }
+fail() { failed=$((failed + 1)); failures+=("FAIL $1${2:+ ($2)}"); echo "${failures[-1]}"; }
 skip()
 {
 	skipped=$((skipped + 1))
@@ -738,6 +739,8 @@ fi
 check conflicts:faults "$TOP/scripts/conflicts.sh"
 
 phase
+[ $failed -eq 0 ] || printf '\n%s\n' "What failed:"
+printf '%s' "${failures[@]/%/$'\n'}"
 echo
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ] && [ $((passed + skipped)) -gt 0 ]
