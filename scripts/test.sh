@@ -42,7 +42,7 @@ skip()
 	echo "SKIP $1 ($2)"
 	case "$1 $2" in
 	# What 6.1 has on x86-64 only, or on arm64 only
-	arm64:*key*|arm64:*write-protect*|arm64:*"a driver"*|x86_64:*" tag"*) ;;
+	arm64:*key*|arm64:*write-protect*|arm64:*WRITEPROTECT*|arm64:*soft-dirty*|arm64:*"a driver"*|x86_64:*" tag"*) ;;
 	# Without allocations that fail on purpose
 	*:pervma:*"failing fork"*) ;;
 	*) [ "${CI:-}" != true ] || fail "$1" "a skip that was not expected" ;;
