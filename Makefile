@@ -41,6 +41,7 @@ help:
 	@echo '  make mixed      faults concurrently with a thread that maps, on 6.1, 6.12 and the series'
 	@echo '  make cost       kernel instructions a fault, by kind, against base [COST_PEER=1]'
 	@echo '  make conflicts  cache lines that faults on different CPUs fight for [CPUS=4] [ARCH=arm64]'
+	@echo "  make profile OP='mmap and munmap'  instructions of an operation of make cost, by function"
 	@echo '  make latency    latency of mmap() concurrently with readers of /proc/PID/maps, on 6.1, 6.12 and the series'
 	@echo '  make stalls     latency of mmap() during another thread'\''s long call, on 6.1, 6.12 and the series'
 	@echo '  make page-in    latency of mmap() during page-ins from a slow disk'
@@ -48,7 +49,7 @@ help:
 # Only what is given to make counts: whoever builds modules has KDIR, ARCH or CONFIG in
 # the environment, for other things.
 variables := KDIR DIR DRY R FORCE FULL QUICK ONLY GROUP KERNEL ARCH CONFIG FLAVOUR CPUS SECONDS HOURS \
-	WIS ROUNDS TASKS CASES COST_PEER
+	WIS ROUNDS TASKS CASES OP COST_PEER
 $(foreach v,$(variables),$(if $(findstring environment,$(origin $(v))),$(eval override $(v) :=)))
 no := 0 n N no No NO
 yes = $(if $(filter-out $(no),$($(1))),$(2))
@@ -73,6 +74,8 @@ mixed:
 	@scripts/mixed.sh
 conflicts:
 	@scripts/conflicts.sh $(or $(CPUS),4) $(ARCH)
+profile:
+	@scripts/profile.sh $(if $(OP),'$(OP)')
 bench:
 	@scripts/bench.sh
 vmtests:
@@ -110,4 +113,4 @@ kernel:
 clean:
 	@scripts/clean.sh $(call yes,FORCE,-f)
 
-.PHONY: help deps demo test check cost bench conflicts latency stalls page-in mixed vmtests programs kvm torture soak mutants tree refresh versions series apply rebase quilt-debian deb release kernel clean
+.PHONY: help deps demo test check cost bench conflicts profile latency stalls page-in mixed vmtests programs kvm torture soak mutants tree refresh versions series apply rebase quilt-debian deb release kernel clean

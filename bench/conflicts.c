@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "qemu_plugin.h"
+#include "symbols.h"
 
 EXPORT int qemu_plugin_version = 1;
 
@@ -31,13 +32,6 @@ EXPORT int qemu_plugin_version = 1;
 enum { VECTOR = 1, SCHEDULE, FAULT, RETURN };
 /* Windows from 2 on are for page faults; 1 is for any entry (system calls). */
 enum { CLOSED, SYSCALLS };
-
-static struct symbol {
-	uint64_t address;
-	char name[64];
-	int what;
-} *symbols;
-static size_t nr_symbols;
 
 struct access {
 	uint64_t line;
@@ -93,53 +87,6 @@ static int classify(const char *name)
 	    (len < 8 || strcmp(name + len - 8, "_handler")))
 		return VECTOR;
 	return 0;
-}
-
-/*
- * System.map is sorted. Of several names for one place the last is
- * kept: the first may be that of a section.
- */
-static bool read_symbols(const char *path)
-{
-	FILE *f = fopen(path, "r");
-	struct symbol s;
-	char type;
-
-	if (!f)
-		return false;
-	while (fscanf(f, "%" SCNx64 " %c %63s%*[^\n]", &s.address, &type,
-		      s.name) == 3) {
-		/* Not what is relative to a per-CPU area */
-		if (!(s.address >> 63))
-			continue;
-		s.what = strchr("tTwW", type) ? classify(s.name) : 0;
-		if (nr_symbols && symbols[nr_symbols - 1].address == s.address) {
-			s.what |= symbols[--nr_symbols].what;
-			symbols[nr_symbols++] = s;
-			continue;
-		}
-		if (!(nr_symbols & (nr_symbols - 1)))
-			symbols = realloc(symbols, sizeof(s) *
-					  (nr_symbols ? 2 * nr_symbols : 1));
-		symbols[nr_symbols++] = s;
-	}
-	fclose(f);
-	return nr_symbols;
-}
-
-static const struct symbol *symbol_at(uint64_t address)
-{
-	size_t low = 0, high = nr_symbols;
-
-	while (high - low > 1) {
-		size_t mid = (low + high) / 2;
-
-		if (symbols[mid].address <= address)
-			low = mid;
-		else
-			high = mid;
-	}
-	return &symbols[low];
 }
 
 /* Where a line's total is, or is to be */
@@ -265,27 +212,6 @@ static void on_access(unsigned int vcpu, uint32_t info, uint64_t vaddr,
 		a->reads++;
 }
 
-/*
- * The window that an instruction opens, or -1. x86-64: nopl 0x5ea500NN(%rax);
- * arm64: movz xzr, #0xa5NN.
- */
-static int mark_of(const struct plugin_insn *insn)
-{
-	const uint8_t *b = qemu_plugin_insn_data(insn);
-	size_t size = qemu_plugin_insn_size(insn);
-	uint32_t code;
-
-	if (size == 7 && !memcmp(b, "\x0f\x1f\x80", 3) &&
-	    !memcmp(b + 4, "\x00\xa5\x5e", 3))
-		return b[3];
-	if (size != 4)
-		return -1;
-	memcpy(&code, b, 4);
-	if ((code & ~(0xffu << 5)) == (0xd280001f | 0xa500 << 5))
-		return code >> 5 & 0xff;
-	return -1;
-}
-
 /* iretq, eret */
 static bool is_return(const struct plugin_insn *insn)
 {
@@ -365,7 +291,7 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,
 	int i;
 
 	for (i = 0; i < argc; i++) {
-		if (!strncmp(argv[i], "symbols=", 8) && read_symbols(argv[i] + 8))
+		if (!strncmp(argv[i], "symbols=", 8) && read_symbols(argv[i] + 8, classify))
 			continue;
 		if (!strncmp(argv[i], "out=", 4)) {
 			out = fopen(argv[i] + 4, "w");

@@ -20,20 +20,16 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "mark.h"
+
 #define PAGE 4096UL
 #define FAULTS 2048
 #define BATCH 1000		/* faults to an mprotect() */
 #define WARM 64			/* rounds in which each thread faults once */
 #define SLICE (4UL << 20)	/* of a thread; FAULTS pages over two threads */
 
-/* The windows of bench/conflicts.c, in an instruction that does nothing */
+/* The windows of bench/conflicts.c */
 enum { CLOSED, SYSCALLS, ONE_VMA, CUT, MAPPED, PROTECTED, REMOTE };
-#ifdef __x86_64__
-#define NOTHING ".byte 0x0f, 0x1f, 0x80; .long 0x5ea50000 + %c0"
-#else
-#define NOTHING "movz xzr, #0xa500 + %c0"
-#endif
-#define MARK(n) ({ asm volatile(NOTHING : : "i"(n) : "memory"); })
 
 static long threads = 4;
 static int layout;

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mark.h"
+
 #define PAGE 4096UL
 #define HUGE (2UL << 20)
 #define ROUNDS 15
@@ -30,6 +33,18 @@
 static char *mem;
 static size_t pages = 512, step = PAGE;
 static int fd = -1;
+/* The operation that "make profile" looks at: the start of its name, or NULL */
+static const char *profiled;
+
+static void window(const char *name, bool on)
+{
+	if (!profiled || strncmp(name, profiled, strlen(profiled)))
+		return;
+	if (on)
+		MARK(1);
+	else
+		MARK(0);
+}
 
 static double now(void)
 {
@@ -202,10 +217,14 @@ static void measure(const char *name, void (*before)(void), void (*touch)(void),
 	touch();
 	for (r = 0; r < ROUNDS; r++) {
 		before();
+		window(name, true);
 		a = now();
 		touch();
 		t[r] = (now() - a) / 2 / faults;
+		window(name, false);
 	}
+	if (profiled && !strncmp(name, profiled, strlen(profiled)))
+		printf("%zu operations of: ", ROUNDS * faults);
 	qsort(t, ROUNDS, sizeof(*t), cmp);
 	printf("%.1f %s\n", t[ROUNDS / 2], name);
 	fflush(stdout);
@@ -308,11 +327,22 @@ static void *idle(void *arg)
 	return NULL;
 }
 
-/* With a second thread there may be readers: the writer has to look. */
+/* With a second thread there may be readers, and writers that wait. */
+static void with_thread(bool on)
+{
+	static pthread_t thread;
+
+	if (!on) {
+		pthread_cancel(thread);
+		pthread_join(thread, NULL);
+	} else if (pthread_create(&thread, NULL, idle, NULL)) {
+		die("pthread_create");
+	}
+}
+
 static void fork_many(void)
 {
 	size_t length = VMAS * PAGE, i;
-	pthread_t thread;
 	char *p;
 
 	p = mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -322,11 +352,9 @@ static void fork_many(void)
 		if (mprotect(p + i, PAGE, PROT_READ | PROT_WRITE))
 			die("mprotect");
 	measure("fork of 10000 VMAs, each", nothing, fork_once, VMAS);
-	if (pthread_create(&thread, NULL, idle, NULL))
-		die("pthread_create");
+	with_thread(true);
 	measure("the same, of two threads", nothing, fork_once, VMAS);
-	pthread_cancel(thread);
-	pthread_join(thread, NULL);
+	with_thread(false);
 	munmap(p, length);
 }
 
@@ -354,10 +382,13 @@ static void set(const char *path, const char *value)
 
 int main(int argc, char **argv)
 {
-	if (argc > 1) {
-		printf("usage: vm_cost [-h]\n"
+	if (argc == 3 && !strcmp(argv[1], "-p")) {
+		profiled = argv[2];
+	} else if (argc > 1) {
+		printf("usage: vm_cost [-h] [-p NAME]\n"
 		       "Instructions a fault, by kind, a map and an unmap, under -icount shift=1.\n"
-		       "Wants /dev/ram0 and ram1.\n");
+		       "Wants /dev/ram0 and ram1.\n"
+		       "  -p NAME  opens bench/profile.c's window for the operation of that name\n");
 		return strcmp(argv[1], "-h") ? 2 : 0;
 	}
 
@@ -377,6 +408,12 @@ int main(int argc, char **argv)
 	measure("process_vm_readv, each page", write_all, copy_remote, pages / 2);
 	drain();
 	measure("vmsplice of an absent page", drain, splice_each, SPLICED);
+	with_thread(true);
+	measure("two threads: populate", drop, populate, pages);
+	measure("two threads: process_vm_readv", write_all, copy_remote, pages / 2);
+	drain();
+	measure("two threads: vmsplice", drain, splice_each, SPLICED);
+	with_thread(false);
 	mprotect(mem, pages * step, PROT_READ);
 	signal(SIGSEGV, on_signal);
 	measure("bad access, with its signal", drop, denied_all, pages);
