@@ -282,10 +282,12 @@ unless_emulator()
 # hints. BOOT has more kernel parameters.
 run_selftest()
 {
-	local kernel=$1 arch=$2 prog=$3 limit=$4 mem=512
+	local kernel=$1 arch=$2 prog=$3 limit=$4 mem=512 parameters=${BOOT:-}
 	[ "$kernel" != debug ] || mem=1024
+	# Its long-term pins are to find pages that may move.
+	[ "$prog" != vma_lock_reads ] || parameters+=" movablecore=384M"
 	selftest "$arch" "$prog"
-	unless_emulator "$TOP/vm" -a "$arch" -k "$kernel" -t "$limit" -m $((2 * mem)) -b "${BOOT:-}" \
+	unless_emulator "$TOP/vm" -a "$arch" -k "$kernel" -t "$limit" -m $((2 * mem)) -b "$parameters" \
 		-e "$(expected_splats "$prog")" \
 		-q "-smp 4,sockets=2
 		    -object memory-backend-ram,id=m0,size=${mem}M -numa node,memdev=m0,cpus=0-1

@@ -35,6 +35,8 @@
 
 static char *area;
 static int file = -1, shm = -1;
+/* For threads: end; one of them has found an error */
+static int stop, bad;
 
 static void map_at(size_t at, size_t size, int flags, int fd)
 {
@@ -499,8 +501,8 @@ static int wake_op(void)
 	return err ? -n - 1 : n;
 }
 
-/* Long-term pins. Where the kernel has no io_uring: the same error always. */
-static int register_buffers(void)
+/* Long-term pins. @pinned looks at them, if not NULL. */
+static int register_area(void (*pinned)(void))
 {
 	struct io_uring_params params = { 0 };
 	struct iovec iov = { area, SIZE };
@@ -510,12 +512,20 @@ static int register_buffers(void)
 		return fd;
 	n = syscall(__NR_io_uring_register, fd, IORING_REGISTER_BUFFERS, &iov, 1);
 	err = errno;
+	if (!n && pinned)
+		pinned();
 	if (!n)
 		syscall(__NR_io_uring_register, fd, IORING_UNREGISTER_BUFFERS,
 			NULL, 0);
 	close(fd);
 	errno = err;
 	return n;
+}
+
+/* Where the kernel has no io_uring: the same error always. */
+static int register_buffers(void)
+{
+	return register_area(NULL);
 }
 
 static const struct {
@@ -1277,6 +1287,7 @@ static void first_writes(void)
 /* What /proc/PID/pagemap says of a range */
 #define PRESENT		(1ULL << 63)
 #define SOFT_DIRTY	(1ULL << 55)
+#define PFN		((1ULL << 55) - 1)
 #define MAX_ENTRIES	((long)(2 * HUGE / PAGE))
 
 struct entries {
@@ -1713,6 +1724,114 @@ static void clear_much(void)
 			 "clear_refs, 3 GiB: %ld of %ld kB left\n", after, before);
 }
 
+/* ZONE_MOVABLE of each node, which the kernel has with movablecore= */
+static struct {
+	uint64_t start, end;
+} movable[8];
+static int nr_movable;
+
+static void find_movable_zones(void)
+{
+	FILE *f = fopen("/proc/zoneinfo", "r");
+	unsigned long spanned = 0, n;
+	bool in = false;
+	char line[128];
+	char zone[32];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "Node %*d, zone %31s", zone) == 1)
+			in = !strcmp(zone, "Movable");
+		else if (in && sscanf(line, " spanned %lu", &spanned) == 1)
+			continue;
+		else if (in && spanned && nr_movable < 8 &&
+			 sscanf(line, " start_pfn: %lu", &n) == 1) {
+			movable[nr_movable].start = n;
+			movable[nr_movable++].end = n + spanned;
+		}
+	}
+	if (f)
+		fclose(f);
+}
+
+/* The area's pages in these zones */
+static int movable_pages(void)
+{
+	static struct entries e;
+	int i, j, n = 0;
+
+	read_pagemap((uintptr_t)area / PAGE * 8, PAGES * 8, &e);
+	for (i = 0; i < PAGES; i++)
+		for (j = 0; j < nr_movable; j++)
+			n += (e.entry[i] & PRESENT) &&
+				(e.entry[i] & PFN) >= movable[j].start &&
+				(e.entry[i] & PFN) < movable[j].end;
+	return n;
+}
+
+static int pinned_movable;
+
+static void look_at_pins(void)
+{
+	pinned_movable = movable_pages();
+}
+
+/* Writes to the pages while they migrate, and misses no write of its own */
+static void *page_writer(void *unused)
+{
+	uint32_t n = 0, *word;
+	int i;
+
+	while (!LOAD(&stop)) {
+		for (i = 0; i < PAGES; i++) {
+			word = (uint32_t *)(area + i * PAGE) + 1;
+			if (LOAD(word) != n)
+				STORE(&bad, 1);
+			STORE(word, n + 1);
+		}
+		n++;
+	}
+	return NULL;
+}
+
+/* A page that may move later does not stay where it is for a long-term pin. */
+static void pin_movable(bool on)
+{
+	const char *name = on ? "a long-term pin, of movable pages" :
+		"a long-term pin, of movable pages, VMA locks off";
+	int i, before, err;
+	long read, read_mmap;
+	pthread_t writer;
+	bool ok;
+
+	if (!nr_movable) {
+		ksft_test_result_skip("%s: no ZONE_MOVABLE\n", name);
+		return;
+	}
+	area = map_area(SIZE, false, PROT_READ | PROT_WRITE);
+	for (i = 0; i < PAGES; i++)
+		*(uint32_t *)(area + i * PAGE) = i + 1;
+	before = movable_pages();
+	STORE(&stop, 0);
+	writer = start(page_writer, NULL);
+	set_switch(on);
+	count_reads(&read, &read_mmap);
+	pinned_movable = -1;
+	err = register_area(look_at_pins) ? errno : 0;
+	count_reads(&read, &read_mmap);
+	set_switch(true);
+	STORE(&stop, 1);
+	pthread_join(writer, NULL);
+	STORE(&stop, 0);
+	ok = !err && before > 0 && !pinned_movable && !bad && !read_mmap &&
+		(read > 0) == on;
+	for (i = 0; i < PAGES; i++)
+		ok = ok && *(uint32_t *)(area + i * PAGE) == i + 1u;
+	munmap(area, SIZE);
+	ksft_print_msg("%s: %d pages, then %d; %ld calls, %ld with mmap_lock\n",
+		       strerror(err), before, pinned_movable, read, read_mmap);
+	ksft_test_result(ok, "%s\n", name);
+}
+
 /* With one thread nobody waits for mmap_lock. */
 static void one_thread_asks(void)
 {
@@ -1733,8 +1852,6 @@ static void one_thread_asks(void)
 
 /* Threads that give back what they write, as allocators do, beside one that maps */
 #define THREADS 3
-
-static int stop, bad;
 
 static void *giver(void *arg)
 {
@@ -1802,7 +1919,7 @@ int main(void)
 	ksft_print_header();
 	need_per_vma_lock();
 	ksft_set_plan(2 * n + 2 + 1 + 2 * m + nr_requests + 1 + 2 + 1 + 2 +
-		      3 * n + 4);
+		      3 * n + 4 + 2);
 	/* Scans count as readers. */
 	balancing(0);
 	file = open("/tmp/vma_lock_reads", O_RDWR | O_CREAT | O_TRUNC, 0600);
@@ -1832,6 +1949,9 @@ int main(void)
 	mount_ext4();
 	for (i = 0; i < m; i++)
 		compare_populate(&populate_layouts[i]);
+	find_movable_zones();
+	pin_movable(true);
+	pin_movable(false);
 	source = map_area(3 * HUGE, false, PROT_READ | PROT_WRITE);
 	late = map_area(3 * HUGE, false, PROT_READ | PROT_WRITE);
 	for (i = 0; i < nr_requests; i++)
