@@ -44,6 +44,7 @@
 #include <linux/shmem_fs.h>
 #include <linux/vma_lock.h>
 #include <linux/vmstat.h>
+#include <linux/xarray.h>
 
 #define CREATE_TRACE_POINTS
 #include <trace/events/vma_lock.h>
@@ -718,6 +719,30 @@ void vma_lock_fallback(struct mm_struct *mm, unsigned long address,
 	trace_vma_lock_fallback(mm, address, reason);
 }
 
+/*
+ * How often a lookup is tried that meets a node which a writer is replacing. A writer
+ * on another CPU has replaced it sooner. A writer that this task has preempted cannot
+ * go on before this task sleeps, which it does for mmap_lock.
+ */
+#define VMA_WALK_TRIES	64
+
+/**
+ * vma_tree_walk - mas_walk() under RCU, that does not wait for a writer
+ * @mas: the state, at its start, for the tree of an mm
+ *
+ * Context: The caller holds the RCU read lock. Does not sleep.
+ * Return: the VMA, NULL if there is none, or XA_RETRY_ENTRY: a writer is at work.
+ */
+void *vma_tree_walk(struct ma_state *mas)
+{
+	int tries = VMA_WALK_TRIES;
+	void *entry;
+
+	while (unlikely(xa_is_retry(entry = mas_try_walk(mas))) && --tries)
+		cpu_relax();
+	return entry;
+}
+
 /**
  * lock_own_vma_under_rcu - lock_vma_under_rcu() in the mm of the current task
  * @mm: current->mm
@@ -737,9 +762,13 @@ struct vm_area_struct *lock_own_vma_under_rcu(struct mm_struct *mm,
 	enum vm_event_item why;
 
 	rcu_read_lock();
-	vma = mas_walk(&mas);
+	vma = vma_tree_walk(&mas);
 	if (unlikely(!vma)) {
 		why = VMA_LOCK_FALLBACK_NO_VMA;
+		goto abort;
+	}
+	if (xa_is_retry(vma)) {
+		why = VMA_LOCK_FALLBACK_WRITE_LOCKED;
 		goto abort;
 	}
 

@@ -11,6 +11,7 @@
 #include <linux/vma_lock.h>
 #include <linux/vma_read.h>
 #include <linux/vmstat.h>
+#include <linux/xarray.h>
 
 /**
  * vma_try_read_lock - the VMA that holds an address, under its own lock
@@ -116,10 +117,10 @@ static struct vm_area_struct *vma_lock_next(struct mm_struct *mm,
 	seq = smp_load_acquire(&mm->vma_lock.mm_lock_seq);
 
 	rcu_read_lock();
-	while (!(vma = mas_walk(&mas)) && mas.last != ULONG_MAX)
+	while (!(vma = vma_tree_walk(&mas)) && mas.last != ULONG_MAX)
 		mas_set(&mas, mas.last + 1);
 	vma_lock_delay();
-	if (vma && !vma_start_read(vma))
+	if (xa_is_retry(vma) || (vma && !vma_start_read(vma)))
 		vma = ERR_PTR(-EAGAIN);
 	rcu_read_unlock();
 	if (IS_ERR(vma))

@@ -673,11 +673,10 @@ for prog in $progs trace fail oops uprobes remote stalls; do
 	case $prog in asleep|remote) [ -n "${FULL:-}" ] || continue ;; esac
 	guest x86_64 debug vma_lock_$prog
 done
-# The debug kernel is PREEMPT_VOLUNTARY. That of the mutants has all models.
+# "voluntary" is the default.
 guest x86_64 debug vma_lock_progress
-for model in none voluntary full; do
-	[ -z "${FULL:-}" ] || guest x86_64 mutant vma_lock_progress preempt=$model
-done
+guest x86_64 debug vma_lock_progress preempt=full
+[ -z "${FULL:-}" ] || guest x86_64 debug vma_lock_progress preempt=none
 [ -z "${FULL:-}" ] || guest x86_64 base vma_lock_progress
 # Sparse, on what only this kernel has ("make check" does the rest)
 sparse_on_the_validator()

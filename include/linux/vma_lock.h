@@ -85,6 +85,7 @@ void vma_lock_fork(struct task_struct *tsk);
 void vma_lock_exit(struct task_struct *tsk);
 void vma_lock_fallback(struct mm_struct *mm, unsigned long address,
 		       enum vm_event_item reason);
+void *vma_tree_walk(struct ma_state *mas);
 struct vm_area_struct *lock_own_vma_under_rcu(struct mm_struct *mm,
 					      unsigned long address);
 struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,

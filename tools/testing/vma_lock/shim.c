@@ -217,10 +217,16 @@ void up_read(struct rw_semaphore *sem)
 }
 
 /* --- the tree */
-struct vm_area_struct *mas_walk(struct ma_state *mas)
+int shim_dead_nodes;
+
+void *mas_try_walk(struct ma_state *mas)
 {
 	unsigned long page = mas->index >> PAGE_SHIFT;
 
+	if (shim_dead_nodes) {
+		shim_dead_nodes--;
+		return XA_RETRY_ENTRY;
+	}
 	/* What the VMA was before it was stored */
 	return page < NR_PAGES ? smp_load_acquire(&mas->tree->slot[page]) : NULL;
 }
@@ -230,7 +236,7 @@ struct vm_area_struct *mas_find(struct ma_state *mas, unsigned long max)
 	struct vm_area_struct *vma;
 
 	for (; mas->index >> PAGE_SHIFT < NR_PAGES; mas->index += PAGE_SIZE) {
-		vma = mas_walk(mas);
+		vma = mas_try_walk(mas);
 		if (!vma)
 			continue;
 		mas->index = vma->vm_end;
@@ -243,7 +249,7 @@ void mt_store(struct maple_tree *tree, unsigned long start, unsigned long end,
 	      struct vm_area_struct *vma)
 {
 	for (unsigned long page = start >> PAGE_SHIFT; page < end >> PAGE_SHIFT; page++)
-		smp_store_release(&tree->slot[page], vma);	/* to mas_walk() */
+		smp_store_release(&tree->slot[page], vma);	/* to mas_try_walk() */
 }
 
 /* --- VMAs */

@@ -300,7 +300,12 @@ struct ma_state {
 	struct ma_state name = { .tree = (mt), .index = (first) }
 #define mas_for_each(mas, entry, max)					\
 	while (((entry) = mas_find(mas, max)))
-struct vm_area_struct *mas_walk(struct ma_state *mas);
+#define cpu_relax()		do { } while (0)
+#define XA_RETRY_ENTRY		((void *)1026UL)
+#define xa_is_retry(entry)	((void *)(entry) == XA_RETRY_ENTRY)
+void *mas_try_walk(struct ma_state *mas);
+/* How many walks meet a node that a writer is replacing */
+extern int shim_dead_nodes;
 struct vm_area_struct *mas_find(struct ma_state *mas, unsigned long max);
 void mt_store(struct maple_tree *tree, unsigned long start, unsigned long end,
 	      struct vm_area_struct *vma);

@@ -765,6 +765,19 @@ static void test_lookup_remote(void)
 	reader->mm = mine;
 }
 
+/* A writer has been preempted in the middle of a change of the tree. */
+static void test_lookup_dead_node(void)
+{
+	shim_dead_nodes = 3;
+	EXPECT(lookup(0x1000) == one);
+	read_unlock(one);
+	shim_dead_nodes = 1000000;
+	EXPECT(!lookup(0x1000));
+	EXPECT(counted(VMA_LOCK_FALLBACK_WRITE_LOCKED, false));
+	EXPECT(shim_dead_nodes > 999000);
+	shim_dead_nodes = 0;
+}
+
 static void test_lookup_write_locked(void)
 {
 	mmap_write_lock_narrow(&mm);
@@ -1604,6 +1617,7 @@ static const struct {
 	{ "write-locked, for numbers of any age", test_write_locked_at },
 	{ "lookup: finds and locks, or nothing there", test_lookup },
 	{ "lookup: by another process", test_lookup_remote },
+	{ "lookup: a node that is being replaced", test_lookup_dead_node },
 	{ "lookup: write-locked", test_lookup_write_locked },
 	{ "lookup: detached", test_lookup_detached },
 	{ "lookup: moved meanwhile", test_lookup_moved },

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A page fault of the kernel repeats until another task has done its work, and
- * both tasks share one CPU. The fault has to wait for that task, or at least to
- * reschedule: a kernel without preemption spins in it for ever otherwise.
+ * A page fault or a lookup repeats until another task has done its work, and both
+ * tasks share one CPU. It has to wait for that task, or at least to reschedule: a
+ * kernel without preemption spins in it for ever otherwise, and one with preemption
+ * where the task that spins has a real-time priority.
  *
  * Boot with preempt=none, voluntary and full; the answer must not depend on it.
  *
@@ -23,8 +24,8 @@
 #define PATIENCE 60
 
 static struct {
-	int closing, closed;
-	long overlaps;		/* rounds that wrote before the close returned */
+	int closing, closed, stop;
+	long overlaps;		/* rounds in which both were at work */
 } *shared;
 
 static char *area;
@@ -84,23 +85,135 @@ static void close_while_written(bool shmem)
 	munmap(area, SIZE);
 }
 
+static void close_anon(double end)
+{
+	do {
+		close_while_written(false);
+	} while (now() < end);
+}
+
+static void close_shmem(double end)
+{
+	do {
+		close_while_written(true);
+	} while (now() < end);
+}
+
+/* VMAs of a page each, and a page that stays mapped among them */
+#define PIECES 500
+
+/* Changes the tree, in all ways: nodes are rewritten, split and merged. */
+static void *mapper(void *unused)
+{
+	int i;
+
+	pin(0);
+	while (!LOAD(&shared->stop))
+		for (i = 0; i < PIECES && !LOAD(&shared->stop); i++) {
+			char *p = area + 2 * i * PAGE;
+
+			if (i == PIECES / 2)
+				continue;
+			munmap(p, PAGE);
+			if (mmap(p, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+				 MAP_ANONYMOUS | MAP_FIXED, -1, 0) != p)
+				ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+		}
+	return NULL;
+}
+
+static void map_pieces(void)
+{
+	int i;
+
+	area = mmap(NULL, 2 * PIECES * PAGE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (area == MAP_FAILED)
+		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+	for (i = 0; i < PIECES; i++)
+		munmap(area + (2 * i + 1) * PAGE, PAGE);
+}
+
+/* The caller runs when it wants to, and preempts whatever CPU 0 does then. */
+static void become_urgent(void)
+{
+	struct sched_param param = { .sched_priority = 10 };
+
+	pin(0);
+	if (sched_setscheduler(0, SCHED_FIFO, &param))
+		ksft_exit_fail_msg("SCHED_FIFO: %s\n", strerror(errno));
+}
+
+static void wait_a_little(void)
+{
+	struct timespec ts = { .tv_nsec = 20000 + rand() % 50000 };
+
+	nanosleep(&ts, NULL);
+}
+
+/* Faults, of the same process */
+static void fault_urgently(double end)
+{
+	pthread_t thread;
+	char *mine;
+
+	map_pieces();
+	mine = area + PIECES / 2 * 2 * PAGE;
+	thread = start(mapper, NULL);
+	become_urgent();
+	while (now() < end) {
+		wait_a_little();
+		madvise(mine, PAGE, MADV_DONTNEED);
+		STORE(mine, 1);
+		shared->overlaps++;
+	}
+	STORE(&shared->stop, 1);
+	pthread_join(thread, NULL);
+}
+
+/* Reads of /proc/PID/maps, of another process */
+static void read_urgently(double end)
+{
+	char path[32], buf[4096];
+	pid_t pid;
+	int fd;
+
+	map_pieces();
+	pid = fork();
+	if (!pid) {
+		/* A process with one thread has no lock of its own to take. */
+		start(mapper, NULL);
+		mapper(NULL);
+		_exit(0);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	become_urgent();
+	while (now() < end) {
+		wait_a_little();
+		fd = open(path, O_RDONLY);
+		while (read(fd, buf, sizeof(buf)) > 0)
+			;
+		close(fd);
+		shared->overlaps++;
+	}
+	STORE(&shared->stop, 1);
+	waitpid(pid, NULL, 0);
+}
+
 /*
  * In a process of its own, which the parent watches: a task that spins in the
  * kernel cannot be killed.
  */
-static void test(const char *name, bool shmem)
+static void test(const char *name, void (*rounds)(double end))
 {
 	double end;
 	pid_t pid;
 	int status;
 
-	shared->overlaps = 0;
+	shared->overlaps = shared->stop = 0;
 	pid = fork();
 	if (!pid) {
-		end = now() + race_seconds();
-		do {
-			close_while_written(shmem);
-		} while (now() < end);
+		rounds(now() + race_seconds());
 		_exit(0);
 	}
 	end = now() + race_seconds() + PATIENCE;
@@ -112,7 +225,7 @@ static void test(const char *name, bool shmem)
 		}
 		sched_yield();
 	}
-	ksft_print_msg("%s: wrote before the close returned in %ld rounds\n", name,
+	ksft_print_msg("%s: both were at work in %ld rounds\n", name,
 		       shared->overlaps);
 	ksft_test_result(WIFEXITED(status) && !WEXITSTATUS(status), "%s\n",
 			 name);
@@ -139,7 +252,7 @@ int main(void)
 	if (fd < 0)
 		ksft_exit_skip("no userfaultfd\n");
 	close(fd);
-	ksft_set_plan(3);
+	ksft_set_plan(5);
 	set_if_there("/proc/sys/kernel/watchdog_thresh", "15");
 	/* That takes a walk of all VMAs for each VMA that is made. */
 	set_if_there("/sys/module/vma_lock_debug/parameters/compare_vmas", "N");
@@ -149,14 +262,18 @@ int main(void)
 	if (shared == MAP_FAILED || memfd < 0 || ftruncate(memfd, PAGE))
 		ksft_exit_fail_msg("memory: %s\n", strerror(errno));
 
-	test("userfaultfd closed while its memory is read", false);
-	test("the same, shmem", true);
+	test("userfaultfd closed while its memory is read", close_anon);
+	test("the same, shmem", close_shmem);
 	if (have) {
 		set_switch(false);
-		test("the same, VMA locks off", false);
+		test("the same, VMA locks off", close_anon);
 		set_switch(true);
 	} else {
 		ksft_test_result_skip("the same, VMA locks off: no switch\n");
 	}
+	set_if_there("/proc/sys/kernel/sched_rt_runtime_us", "-1");
+	test("a fault in the middle of a change of the tree", fault_urgently);
+	test("maps read in the middle of a change of the tree", read_urgently);
+	set_if_there("/proc/sys/kernel/sched_rt_runtime_us", "950000");
 	ksft_finished();
 }
