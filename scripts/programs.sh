@@ -12,9 +12,9 @@ usage: scripts/programs.sh [-h] [-l] [-k KERNEL] [PATTERN]
 Runs programs of Debian 12 that check their own results, in a root file system of
 Debian's packages: on base, and on KERNEL (pervma) with vm.per_vma_lock on and off;
 of the debug kernel only on. They are OpenJDK with four collectors, MariaDB, PostgreSQL,
-Redis, memcached, Node, Python, gcc, Go, gdb, strace, xz, and the stressors of
-stress-ng's class "vm" and those that fork, exec and make threads. Each puts a load on
-for SECONDS (5), more or less. QUICK=1: 2 seconds, and few stressors, about 15 minutes
+Redis, memcached, Node, Python, gcc, Go, gdb, strace, perf, CRIU, direct reads of btrfs,
+trinity, xz, and the stressors of stress-ng's class "vm" and those that fork, exec and
+make threads. Each puts a load on for SECONDS (5), more or less. QUICK=1: 2 seconds, and few stressors, about 15 minutes
 on 2 cores that do nothing else.
 
   -l       list the programs
@@ -52,7 +52,7 @@ stressors='mmap mremap mprotect madvise munmap brk mlock fork userfaultfd vm-seg
 # NAME|TIMES|COMMAND: it may take five minutes, and TIMES as long as its load is meant to.
 programs=$(
 	for gc in G1 Parallel Z Serial; do echo "java-$gc|20|java $gc"; done
-	for p in mariadb postgresql redis memcached node python gcc go gdb strace xz; do echo "$p|20|$p"; done
+	for p in mariadb postgresql redis memcached node python gcc go gdb strace perf criu btrfs trinity xz; do echo "$p|20|$p"; done
 	for s in $stressors; do echo "stress-ng-$s|20|stress $s"; done
 )
 rows=()

@@ -9,7 +9,7 @@
 
 packages="openjdk-17-jdk-headless mariadb-server mariadb-client sysbench postgresql-15 redis-server
 	redis-tools memcached nodejs python3-minimal python3 gcc libc6-dev make gdb strace stress-ng
-	xz-utils procps mount"
+	xz-utils procps mount kmod btrfs-progs trinity criu linux-perf bpftrace"
 # For nobody to read, or to link
 leave_out=(/usr/share/doc /usr/share/man /usr/share/locale /usr/share/info '/usr/lib/jvm/*/jmods'
 	/usr/lib/mysql/plugin/ha_mroonga.so)
