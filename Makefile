@@ -33,6 +33,7 @@ help:
 	@echo '  make torture    everything at once, in the debug kernel [SECONDS=1200] [ARCH=arm64]'
 	@echo '  make soak       the kselftests over and over in the debug and KCSAN kernels [HOURS=1] [ARCH=arm64]'
 	@echo '  make vmtests    6.1'\''s own selftests/vm and proc, on base and on pervma [KERNEL=debug] [ARCH=arm64]'
+	@echo '  make modules    modules of others, by DKMS, and one of ours, loaded in the guest [KERNEL=debug] [ONLY=PATTERN]'
 	@echo '  make serving    how long requests to MariaDB take while a monitor reads /proc/PID [ROUNDS=5] [SECONDS=20]'
 	@echo '  make programs   databases, Java, Node, gcc, gdb, stress-ng on base and on pervma [ONLY=PATTERN] [QUICK=1] [KERNEL=debug] [SECONDS=5]'
 	@echo '  make kvm        6.1'\''s own selftests/kvm, and a guest whose memory is replaced, in a guest of arm64 [ARCH=x86_64]'
@@ -81,6 +82,8 @@ bench:
 	@scripts/bench.sh
 vmtests:
 	@scripts/vmtests.sh -k $(or $(KERNEL),pervma) $(ARCH)
+modules:
+	@scripts/modules.sh $(if $(KERNEL),-k '$(KERNEL)') $(if $(ONLY),'$(ONLY)')
 serving:
 	@$(if $(SECONDS),LOAD_SECONDS='$(SECONDS)') scripts/serving.sh
 programs:
@@ -116,4 +119,4 @@ kernel:
 clean:
 	@scripts/clean.sh $(call yes,FORCE,-f)
 
-.PHONY: help deps demo test check cost bench conflicts profile latency stalls page-in mixed vmtests programs serving kvm torture soak mutants tree refresh versions series apply rebase quilt-debian deb release kernel clean
+.PHONY: help deps demo test check cost bench conflicts profile latency stalls page-in mixed vmtests programs serving modules kvm torture soak mutants tree refresh versions series apply rebase quilt-debian deb release kernel clean

@@ -46,6 +46,7 @@
 #include <linux/vmstat.h>
 #include <linux/xarray.h>
 
+#include <trace/events/lock.h>
 #define CREATE_TRACE_POINTS
 #include <trace/events/vma_lock.h>
 
@@ -248,6 +249,7 @@ static int vma_drain(struct vm_area_struct *vma, bool killable)
 	int ret;
 
 	trace_vma_lock_wait(vma);
+	trace_contention_begin(&vma->vma_lock, LCB_F_WRITE);
 	do {
 		/*
 		 * Fully ordered, and on the word that readers decrement: a
@@ -267,6 +269,7 @@ static int vma_drain(struct vm_area_struct *vma, bool killable)
 		/* Made hot by one of those that we waited for? */
 	} while (!ret && unlikely(READ_ONCE(vma->vma_lock.hot)) &&
 		 vma_has_readers(vma));
+	trace_contention_end(&vma->vma_lock, ret);
 	trace_vma_lock_waited(vma);
 	return ret;
 }

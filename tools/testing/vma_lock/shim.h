@@ -350,6 +350,8 @@ extern int vm_event[NR_VMA_LOCK_EVENTS];
 
 #define trace_vma_lock_fallback(mm, address, reason)	do { } while (0)
 #define trace_vma_lock_wait(vma)			do { } while (0)
+#define trace_contention_begin(lock, flags)		do { } while (0)
+#define trace_contention_end(lock, ret)			do { } while (0)
 #define trace_vma_lock_waited(vma)			do { } while (0)
 #define trace_vma_lock_hot(vma)				do { } while (0)
 #define trace_vma_lock_cold(vma)			do { } while (0)
