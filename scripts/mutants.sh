@@ -64,7 +64,7 @@ while IFS= read -r line <&9; do
 		status=0
 		race=${test#* }
 		[ "$race" != "$test" ] || race=
-		"$TOP/vm" -k mutant -t $((30 + try * 40)) -b "$parameters" -e "$(expected_splats "${test%% *}")" -f "$BUILD/selftests/${test%% *}" -- \
+		"$TOP/vm" -k mutant -t $((120 + try * 60)) -b "$parameters" -e "$(expected_splats "${test%% *}")" -f "$BUILD/selftests/${test%% *}" -- \
 			sh -c "VMA_LOCK_SECONDS=$((try * 15)) ${test%% *} ${race:+'$race'}" > "$BUILD/results/mutant-$name.tap" 2> "$BUILD/test.err" || status=$?
 		[ $status -eq 0 ] || break
 	done

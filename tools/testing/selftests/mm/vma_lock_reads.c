@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include "../../../../mm/gup_test.h"
 #include "vma_lock.h"
 
 #ifndef MADV_COLD
@@ -26,6 +27,12 @@
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
 #endif
+
+#define DEBUGFS "/sys/kernel/debug"
+#define GUP_TEST DEBUGFS "/gup_test"
+/* As <linux/mm.h> has them */
+#define FOLL_WRITE 0x01
+#define FOLL_LONGTERM 0x10000
 
 #define PAGES 24
 /* For a call that waits for what never comes */
@@ -1793,20 +1800,38 @@ static void *page_writer(void *unused)
 	return NULL;
 }
 
-/* A page that may move later does not stay where it is for a long-term pin. */
-static void pin_movable(bool on)
+static int register_and_look(void)
 {
-	const char *name = on ? "a long-term pin, of movable pages" :
-		"a long-term pin, of movable pages, VMA locks off";
+	return register_area(look_at_pins);
+}
+
+/* pin_user_pages_fast() alone. The pages stay where they have migrated to. */
+static int pin_fast(void)
+{
+	struct gup_test test = {
+		.addr = (uintptr_t)area, .size = SIZE,
+		.nr_pages_per_call = PAGES, .gup_flags = FOLL_WRITE | FOLL_LONGTERM,
+	};
+	int fd = open(GUP_TEST, O_RDWR);
+	int n = ioctl(fd, PIN_FAST_BENCHMARK, &test);
+
+	close(fd);
+	if (!n && test.size != SIZE) {
+		errno = ENODATA;
+		n = -1;
+	}
+	look_at_pins();
+	return n;
+}
+
+/* A page that may move later does not stay where it is for a long-term pin. */
+static bool pin_movable_by(const char *name, int (*pin)(void), bool on)
+{
 	int i, before, err;
 	long read, read_mmap;
 	pthread_t writer;
 	bool ok;
 
-	if (!nr_movable) {
-		ksft_test_result_skip("%s: no ZONE_MOVABLE\n", name);
-		return;
-	}
 	area = map_area(SIZE, false, PROT_READ | PROT_WRITE);
 	for (i = 0; i < PAGES; i++)
 		*(uint32_t *)(area + i * PAGE) = i + 1;
@@ -1816,7 +1841,7 @@ static void pin_movable(bool on)
 	set_switch(on);
 	count_reads(&read, &read_mmap);
 	pinned_movable = -1;
-	err = register_area(look_at_pins) ? errno : 0;
+	err = pin() ? errno : 0;
 	count_reads(&read, &read_mmap);
 	set_switch(true);
 	STORE(&stop, 1);
@@ -1827,8 +1852,25 @@ static void pin_movable(bool on)
 	for (i = 0; i < PAGES; i++)
 		ok = ok && *(uint32_t *)(area + i * PAGE) == i + 1u;
 	munmap(area, SIZE);
-	ksft_print_msg("%s: %d pages, then %d; %ld calls, %ld with mmap_lock\n",
-		       strerror(err), before, pinned_movable, read, read_mmap);
+	ksft_print_msg("%s: %s: %d pages, then %d; %ld calls, %ld with mmap_lock\n",
+		       name, strerror(err), before, pinned_movable, read, read_mmap);
+	return ok;
+}
+
+static void pin_movable(bool on)
+{
+	const char *name = on ? "a long-term pin, of movable pages" :
+		"a long-term pin, of movable pages, VMA locks off";
+	bool ok;
+
+	if (!nr_movable) {
+		ksft_test_result_skip("%s: no ZONE_MOVABLE\n", name);
+		return;
+	}
+	/* io_uring pins its pages a second time, under mmap_lock. */
+	ok = pin_movable_by("io_uring", register_and_look, on);
+	if (!access(GUP_TEST, F_OK))
+		ok &= pin_movable_by("gup_test", pin_fast, on);
 	ksft_test_result(ok, "%s\n", name);
 }
 
@@ -1950,6 +1992,8 @@ int main(void)
 	for (i = 0; i < m; i++)
 		compare_populate(&populate_layouts[i]);
 	find_movable_zones();
+	if (access(GUP_TEST, F_OK))
+		mount("none", DEBUGFS, "debugfs", 0, NULL);
 	pin_movable(true);
 	pin_movable(false);
 	source = map_area(3 * HUGE, false, PROT_READ | PROT_WRITE);
