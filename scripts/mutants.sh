@@ -72,6 +72,9 @@ while IFS= read -r line <&9; do
 	# what did not run at all has killed nothing.
 	why=$(grep -m1 '^not ok' "$BUILD/results/mutant-$name.tap" ||
 		grep -E "^splat|in phase 'run'" "$VM_RESULTS/conclusion.txt") || true
+	# Its own alarm has ended it.
+	[ -n "$why" ] || [ $status -ne 142 ] || ! grep '^ok' "$BUILD/results/mutant-$name.tap" > /dev/null ||
+		why="ended before its plan by its alarm"
 	if [ $status -eq 0 ]; then
 		survived=$((survived + 1))
 		echo "SURVIVED $name: $test passes"
