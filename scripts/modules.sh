@@ -26,7 +26,7 @@ only=${1:-*}
 "$TOP/scripts/kernel.sh" "$kernel-net"
 "$TOP/scripts/deps.sh" dkms kmod dpkg-dev
 at=$BUILD/modules-$kernel log=$BUILD/modules-$kernel.log
-mkdir -p "$at/debs" "$at/source" "$at/tree" "$at/root/bin"
+mkdir -p "$at/debs" "$at/source" "$at/tree" "$at/files/bin"
 : > "$log"
 exec {lock}> "$at/.lock"
 flock -n "$lock" || die "another run is at work in build/modules-$kernel"
@@ -71,18 +71,18 @@ ok() { passed=$((passed + 1)); echo "ok   $1"; }
 fail() { failed=$((failed + 1)); echo "FAIL $1"; tail -n 20 "$2" | sed 's/^/     | /'; }
 
 gcc -O2 -Wall -pthread -static -o "$at/module_test" "$TOP/tools/testing/vma_lock/module/module_test.c"
-rm -rf "$at/root/lib"
-mkdir -p "$at/root/lib/modules/$version/updates"
+rm -rf "$at/files/lib"
+mkdir -p "$at/files/lib/modules/$version/updates"
 # What modprobe asks for
-touch "$at/root/lib/modules/$version/modules."{order,builtin}
+touch "$at/files/lib/modules/$version/modules."{order,builtin}
 
 # in_guest [-e REGEX] COMMAND: with all modules that have been built
 in_guest()
 {
 	local expected=
 	[ "$1" != -e ] || { expected=$2; shift 2; }
-	depmod -b "$at/root" "$version"
-	tar c -C "$at/root" lib > "$at/modules.tar"
+	depmod -b "$at/files" "$version"
+	tar c -C "$at/files" lib > "$at/modules.tar"
 	chmod +x "$at/modules.tar"
 	"$TOP/vm" -k "$kernel-net" -m 2048 -e "$expected" -f "$at/modules.tar" -f "$at/module_test" \
 		-l "$at/guest" -- sh -ec "tar x -C / -f /bin/modules.tar; $1" < /dev/null
@@ -103,7 +103,7 @@ for dir in "$src"/vma-lock-module-* "$src"/lttng-modules-* "$src"/openafs-* "$sr
 		fail "$name $v: builds" "$out"
 		continue
 	fi
-	find "$at/tree/$name/$v/$version" -name '*.ko' -exec cp {} "$at/root/lib/modules/$version/updates/" \;
+	find "$at/tree/$name/$v/$version" -name '*.ko' -exec cp {} "$at/files/lib/modules/$version/updates/" \;
 	case $name in
 	vma-lock-module) load='modprobe vma_lock_module; module_test; rmmod vma_lock_module' ;;
 	lttng-modules) load='modprobe lttng-tracer; modprobe lttng-ring-buffer-client-discard; modprobe lttng-probe-sched; lsmod; modprobe -r lttng-probe-sched' ;;
