@@ -10,6 +10,7 @@
 #include <linux/futex.h>
 #include <linux/io_uring.h>
 #include <linux/membarrier.h>
+#include <linux/mempolicy.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <sys/auxv.h>
@@ -1731,29 +1732,33 @@ static void clear_much(void)
 			 "clear_refs, 3 GiB: %ld of %ld kB left\n", after, before);
 }
 
-/* ZONE_MOVABLE of each node, which the kernel has with movablecore= */
+/* ZONE_MOVABLE, which the kernel has with movablecore=, and a node with such pages */
 static struct {
 	uint64_t start, end;
 } movable[8];
-static int nr_movable;
+static int nr_movable, movable_node;
 
 static void find_movable_zones(void)
 {
+	unsigned long spanned = 0, managed = 0, n;
 	FILE *f = fopen("/proc/zoneinfo", "r");
-	unsigned long spanned = 0, n;
 	bool in = false;
 	char line[128];
 	char zone[32];
+	int node = 0;
 
 	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "Node %*d, zone %31s", zone) == 1)
+		if (sscanf(line, "Node %d, zone %31s", &node, zone) == 2)
 			in = !strcmp(zone, "Movable");
-		else if (in && sscanf(line, " spanned %lu", &spanned) == 1)
+		if (!in || sscanf(line, " spanned %lu", &spanned) == 1 ||
+		    sscanf(line, " managed %lu", &managed) == 1)
 			continue;
-		else if (in && spanned && nr_movable < 8 &&
-			 sscanf(line, " start_pfn: %lu", &n) == 1) {
+		/* Pages that were in use before the zones were made are in none. */
+		if (managed >= 4096 && nr_movable < 8 &&
+		    sscanf(line, " start_pfn: %lu", &n) == 1) {
 			movable[nr_movable].start = n;
 			movable[nr_movable++].end = n + spanned;
+			movable_node = node;
 		}
 	}
 	if (f)
@@ -1827,14 +1832,17 @@ static int pin_fast(void)
 /* A page that may move later does not stay where it is for a long-term pin. */
 static bool pin_movable_by(const char *name, int (*pin)(void), bool on)
 {
+	unsigned long nodes = 1UL << movable_node;
 	int i, before, err;
 	long read, read_mmap;
 	pthread_t writer;
 	bool ok;
 
 	area = map_area(SIZE, false, PROT_READ | PROT_WRITE);
+	syscall(__NR_set_mempolicy, MPOL_BIND, &nodes, 8 * sizeof(nodes));
 	for (i = 0; i < PAGES; i++)
 		*(uint32_t *)(area + i * PAGE) = i + 1;
+	syscall(__NR_set_mempolicy, MPOL_DEFAULT, NULL, 0);
 	before = movable_pages();
 	STORE(&stop, 0);
 	writer = start(page_writer, NULL);
