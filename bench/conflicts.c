@@ -290,21 +290,9 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,
 {
 	int i;
 
-	for (i = 0; i < argc; i++) {
-		if (!strncmp(argv[i], "symbols=", 8) && read_symbols(argv[i] + 8, classify))
-			continue;
-		if (!strncmp(argv[i], "out=", 4)) {
-			out = fopen(argv[i] + 4, "w");
-			if (out)
-				continue;
-		}
-		fprintf(stderr, "conflicts: %s: not to be had\n", argv[i]);
+	out = read_arguments("conflicts", argc, argv, classify);
+	if (!out)
 		return -1;
-	}
-	if (!nr_symbols || !out) {
-		fprintf(stderr, "conflicts: symbols=SYSTEM.MAP and out=FILE are needed\n");
-		return -1;
-	}
 	totals = calloc(1UL << TOTALS_BITS, sizeof(*totals));
 	if (!totals)
 		return -1;

@@ -20,11 +20,6 @@ struct part {
 	unsigned long n;
 };
 
-static int classify(const char *name)
-{
-	return 0;
-}
-
 static void on_part(unsigned int vcpu, void *data)
 {
 	struct part *part = data;
@@ -92,24 +87,9 @@ static void on_end(uint64_t id, void *data)
 EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,
 			       char **argv)
 {
-	int i;
-
-	for (i = 0; i < argc; i++) {
-		if (!strncmp(argv[i], "symbols=", 8) &&
-		    read_symbols(argv[i] + 8, classify))
-			continue;
-		if (!strncmp(argv[i], "out=", 4)) {
-			out = fopen(argv[i] + 4, "w");
-			if (out)
-				continue;
-		}
-		fprintf(stderr, "profile: %s: not to be had\n", argv[i]);
+	out = read_arguments("profile", argc, argv, NULL);
+	if (!out)
 		return -1;
-	}
-	if (!nr_symbols || !out) {
-		fprintf(stderr, "profile: symbols=SYSTEM.MAP and out=FILE are needed\n");
-		return -1;
-	}
 	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
 	qemu_plugin_register_atexit_cb(id, on_end, NULL);
 	return 0;

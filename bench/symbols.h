@@ -25,7 +25,7 @@ static size_t nr_symbols;
 
 /*
  * System.map is sorted. Of several names for one place the last is kept: the
- * first may be that of a section. @classify: for the text's, @what.
+ * first may be that of a section. @classify: for the text's, @what, or NULL.
  */
 static bool read_symbols(const char *path, int (*classify)(const char *name))
 {
@@ -40,7 +40,7 @@ static bool read_symbols(const char *path, int (*classify)(const char *name))
 		/* Not what is relative to a per-CPU area */
 		if (!(s.address >> 63))
 			continue;
-		s.what = strchr("tTwW", type) ? classify(s.name) : 0;
+		s.what = classify && strchr("tTwW", type) ? classify(s.name) : 0;
 		if (nr_symbols && symbols[nr_symbols - 1].address == s.address) {
 			s.what |= symbols[--nr_symbols].what;
 			symbols[nr_symbols++] = s;
@@ -68,6 +68,31 @@ static struct symbol *symbol_at(uint64_t address)
 			high = mid;
 	}
 	return &symbols[low];
+}
+
+/* The arguments of @plugin: reads the symbols, and returns the output, or NULL. */
+static FILE *read_arguments(const char *plugin, int argc, char **argv,
+			    int (*classify)(const char *name))
+{
+	FILE *out = NULL;
+	int i;
+
+	for (i = 0; i < argc; i++) {
+		if (!strncmp(argv[i], "symbols=", 8) &&
+		    read_symbols(argv[i] + 8, classify))
+			continue;
+		if (!strncmp(argv[i], "out=", 4)) {
+			out = fopen(argv[i] + 4, "w");
+			if (out)
+				continue;
+		}
+		fprintf(stderr, "%s: %s: not to be had\n", plugin, argv[i]);
+		return NULL;
+	}
+	if (!nr_symbols || !out)
+		fprintf(stderr, "%s: symbols=SYSTEM.MAP and out=FILE are needed\n",
+			plugin);
+	return nr_symbols ? out : NULL;
 }
 
 /* The window that an instruction opens, or -1 */

@@ -33,12 +33,17 @@
 static char *mem;
 static size_t pages = 512, step = PAGE;
 static int fd = -1;
-/* The operation that "make profile" looks at: the start of its name, or NULL */
+/* The name of the operation that "make profile" looks at, or NULL */
 static const char *profiled;
+
+static bool is_profiled(const char *name)
+{
+	return profiled && !strcmp(name, profiled);
+}
 
 static void window(const char *name, bool on)
 {
-	if (!profiled || strncmp(name, profiled, strlen(profiled)))
+	if (!is_profiled(name))
 		return;
 	if (on)
 		MARK(1);
@@ -207,6 +212,15 @@ static void denied_all(void)
 			*(volatile char *)(mem + i * step) = 1;
 }
 
+static void report(const char *name, double *t, size_t faults)
+{
+	qsort(t, ROUNDS, sizeof(*t), cmp);
+	if (is_profiled(name))
+		printf("%zu operations of: ", ROUNDS * faults);
+	printf("%.1f %s\n", t[ROUNDS / 2], name);
+	fflush(stdout);
+}
+
 static void measure(const char *name, void (*before)(void), void (*touch)(void),
 		    size_t faults)
 {
@@ -223,11 +237,7 @@ static void measure(const char *name, void (*before)(void), void (*touch)(void),
 		t[r] = (now() - a) / 2 / faults;
 		window(name, false);
 	}
-	if (profiled && !strncmp(name, profiled, strlen(profiled)))
-		printf("%zu operations of: ", ROUNDS * faults);
-	qsort(t, ROUNDS, sizeof(*t), cmp);
-	printf("%.1f %s\n", t[ROUNDS / 2], name);
-	fflush(stdout);
+	report(name, t, faults);
 }
 
 /* As measure(), in a child whose every write copies a page of the parent's */
@@ -241,18 +251,18 @@ static void measure_copies(const char *name)
 		die("pipe");
 	for (r = 0; r < ROUNDS; r++) {
 		if (!fork()) {
+			window(name, true);
 			a = now();
 			write_all();
 			a = (now() - a) / 2 / pages;
+			window(name, false);
 			_exit(write(fds[1], &a, sizeof(a)) != sizeof(a));
 		}
 		if (read(fds[0], &t[r], sizeof(*t)) != sizeof(*t))
 			die("read");
 		wait(NULL);
 	}
-	qsort(t, ROUNDS, sizeof(*t), cmp);
-	printf("%.1f %s\n", t[ROUNDS / 2], name);
-	fflush(stdout);
+	report(name, t, pages);
 }
 
 /* Writers: a round holds several timer ticks, whose work (RCU) is theirs too. */

@@ -724,8 +724,8 @@ void vma_lock_fallback(struct mm_struct *mm, unsigned long address,
 
 /*
  * How often a lookup is tried that meets a node which a writer is replacing. A writer
- * on another CPU has replaced it sooner. A writer that this task has preempted cannot
- * go on before this task sleeps, which it does for mmap_lock.
+ * on another CPU may have replaced it by then. A writer that this task has preempted
+ * goes on when this task sleeps, which the caller does for mmap_lock.
  */
 #define VMA_WALK_TRIES	64
 

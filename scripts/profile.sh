@@ -10,7 +10,7 @@ usage: scripts/profile.sh [-h] OPERATION     (make profile OP='mmap and munmap')
 
 Instructions that the kernel runs in an operation of "make cost" at one thread, by
 function: on base, on pervma, and on peer if it is built; those of most difference
-between base and pervma first. OPERATION is the start of a name in its table.
+between base and pervma first. OPERATION is a name in its table.
 END
 }
 
@@ -29,7 +29,7 @@ for k in "${kernels[@]}"; do
 		    -plugin $at/profile.so,symbols=$BUILD/$k-x86_64/System.map,out=$at/$k" \
 		-- vm_cost -p "$1" > "$at/$k.out"
 	n=$(sed -n 's/ operations of: .*//p' "$at/$k.out")
-	[[ $n =~ ^[0-9]+$ ]] || die "$1: not the start of one operation's name (see make cost)"
+	[[ $n =~ ^[0-9]+$ ]] || die "$1: no operation has that name (see make cost)"
 	sort -k2,2 "$at/$k" | awk -v n="$n" '{
 		sub(/\.(isra|part|constprop|cold).*/, "", $2)
 		sum[$2] += $1 / n

@@ -14,8 +14,8 @@ Debian's packages: on base, and on KERNEL (pervma) with vm.per_vma_lock on and o
 of the debug kernel only on. They are OpenJDK with four collectors, MariaDB, PostgreSQL,
 Redis, memcached, Node, Python, gcc, Go, gdb, strace, perf, CRIU, direct reads of btrfs,
 trinity, xz, and the stressors of stress-ng's class "vm" and those that fork, exec and
-make threads. Each puts a load on for SECONDS (5), more or less. QUICK=1: 2 seconds, and few stressors, about 15 minutes
-on 2 cores that do nothing else.
+make threads. Each puts a load on for SECONDS (5), more or less. QUICK=1: 2 seconds, and
+few stressors, about 15 minutes on 2 cores that do nothing else.
 
   -l       list the programs
   PATTERN  only those whose names match this pattern of the shell (java*)

@@ -738,8 +738,7 @@ fi
 check conflicts:faults "$TOP/scripts/conflicts.sh"
 
 phase
-[ $failed -eq 0 ] || printf '\n%s\n' "What failed:"
-printf '%s' "${failures[@]/%/$'\n'}"
+[ $failed -eq 0 ] || printf '%s\n' '' "What failed:" "${failures[@]}"
 echo
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ] && [ $((passed + skipped)) -gt 0 ]

@@ -35,7 +35,7 @@ def reader(n):
             m = mmap.mmap(-1, 64 * PAGE)
         elif kind == 1:     # a private mapping of the file that is read
             m = mmap.mmap(fd, 64 * PAGE, mmap.MAP_PRIVATE, offset=first * PAGE)
-        else:               # a shared one, of another part: writes to the file
+        else:               # a shared one: the read writes what is there
             m = mmap.mmap(fd, 64 * PAGE, mmap.MAP_SHARED, offset=first * PAGE)
         done = 0
         while done < 64:

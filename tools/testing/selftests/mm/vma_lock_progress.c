@@ -181,8 +181,6 @@ static void read_urgently(double end)
 	map_pieces();
 	pid = fork();
 	if (!pid) {
-		/* A process with one thread has no lock of its own to take. */
-		start(mapper, NULL);
 		mapper(NULL);
 		_exit(0);
 	}
