@@ -45,7 +45,7 @@ awk '
 	}
 	END {
 		printf "%-40s %9s %9s %9s%s\n", "instructions", kernel[1], kernel[2], "more",
-			n > 2 ? "      " kernel[3] : ""
+			(n > 2 ? sprintf(" %9s", kernel[3]) : "")
 		row("all", total[1], total[2], total[3])
 		for (;;) {
 			best = ""
