@@ -36,7 +36,7 @@ help:
 	@echo '  make modules    modules of others, by DKMS, and one of ours, loaded in the guest [KERNEL=debug] [ONLY=PATTERN]'
 	@echo '  make serving    how long requests to MariaDB take while a monitor reads /proc/PID [ROUNDS=5] [SECONDS=20]'
 	@echo '  make programs   databases, Java, Node, gcc, gdb, stress-ng on base and on pervma [ONLY=PATTERN] [QUICK=1] [KERNEL=debug] [SECONDS=5]'
-	@echo '  make kvm        6.1'\''s own selftests/kvm, and a guest whose memory is replaced, in a guest of arm64 [ARCH=x86_64]'
+	@echo '  make kvm        6.1'\''s own selftests/kvm, and a guest whose memory is replaced, in a guest of arm64 [ARCH=x86_64] [ONLY=PATTERN]'
 	@echo
 	@echo 'Measure'
 	@echo '  make bench      operations a second of 6.1, 6.12 and the series [QUICK=1] [WIS=DIR]'
@@ -89,7 +89,7 @@ serving:
 programs:
 	@$(if $(SECONDS),LOAD_SECONDS='$(SECONDS)') scripts/programs.sh -k $(or $(KERNEL),pervma) $(if $(ONLY),'$(ONLY)')
 kvm:
-	@scripts/kvm.sh $(ARCH)
+	@scripts/kvm.sh $(or $(ARCH),arm64) $(if $(ONLY),'$(ONLY)')
 torture:
 	@scripts/torture.sh $(or $(SECONDS),1200) $(ARCH)
 soak:

@@ -6,22 +6,23 @@
 usage()
 {
 	cat <<END
-usage: scripts/kvm.sh [-h] [ARCH]     (make kvm [ARCH=x86_64])
+usage: scripts/kvm.sh [-h] [ARCH [PATTERN]]     (make kvm [ARCH=x86_64] [ONLY=PATTERN])
 
 Builds the kernel "kvm" (pervma with KVM) and those of 6.1's selftests/kvm that fault in and
-replace memory of a guest, and kvm_remap (tools/testing/vma_lock). Boots QEMU with virtualization
+replace memory of a guest, kvm_remap and kvm_fifo (tools/testing/vma_lock). Boots QEMU with virtualization
 and runs each there with vm.per_vma_lock 0, and then 1. One passes if it does in both, if with 0
 no counter of VMA locks moves, and if with 1 they count the pages that its guest touches first. The
 last line is "N passed, N failed, N skipped"; the exit status is 1 if any failed.
 
 arm64 is the default: QEMU has EL2. x86_64 has KVM_AMD by QEMU's emulation of SVM. They go different
 ways in the kernel: arm64 looks up VMAs itself, x86-64 takes pages without waiting (FOLL_NOWAIT).
+With PATTERN (of the shell) only programs whose name matches are run.
 END
 }
 
 [ "${1:-}" != -h ] || { usage; exit 0; }
-[ $# -le 1 ] || { usage >&2; exit 2; }
-arch=${1:-arm64}
+[ $# -le 2 ] || { usage >&2; exit 2; }
+arch=${1:-arm64} only=${2:-*}
 cross=$(cross_prefix "$arch")
 case $arch in
 x86_64) name=x86_64 tools=x86 ;;
@@ -50,9 +51,17 @@ tests="1024 demand_paging_test -b 2M -v 2$mode
 0 access_tracking_perf_test -b 2M -v 2$mode
 0 dirty_log_test -i 3 -I 10$mode
 0 memslot_perf_test -l 1 -s 64
-0 kvm_remap 24"
+0 kvm_remap 24
+0 kvm_fifo present
+8 kvm_fifo absent"
 # It spins for its guest, which does not run meanwhile if QEMU has one thread, as on x86-64.
 [ "$arch" = arm64 ] || tests=$(grep -v memslot_perf_test <<< "$tests")
+all=$(awk '!seen[$2]++ { print $2 }' <<< "$tests")
+tests=$(while read -r pages program arguments; do
+	# shellcheck disable=SC2053
+	[[ $program != $only ]] || echo "$pages $program $arguments"
+done <<< "$tests")
+[ -n "$tests" ] || die "$only: no program of that name"
 # Seconds: QEMU takes its time, on a loaded machine much more of it.
 limit=900
 
@@ -76,7 +85,7 @@ make_tests()
 		o=${f#"$src/lib/"}
 		"${cc[@]}" $flags -I"$(dirname "$f")" -c -o "$out/lib/${o//\//-}.o" "$f" || return
 	done
-	for p in $programs; do
+	for p in $all; do
 		f=$src/$p.c
 		[ -f "$f" ] || f=$TOP/tools/testing/vma_lock/$p.c
 		"${cc[@]}" -o "$out/$p" "$f" "$out"/lib/*.o -ldl || return
@@ -85,9 +94,9 @@ make_tests()
 programs=$(awk '!seen[$2]++ { print $2 }' <<< "$tests")
 id=$({ git -C "$TREE" rev-parse HEAD:tools/testing/selftests/kvm HEAD:include
 	git -C "$TREE" diff HEAD -- "$src"
-	echo "$programs ${cc[*]}"
+	echo "$all ${cc[*]}"
 	"${cc[0]}" --version
-	cat "$TOP/tools/testing/vma_lock/kvm_remap.c"; } | sha1sum)
+	cat "$TOP"/tools/testing/vma_lock/kvm_*.c; } | sha1sum)
 if [ "$(cat "$out/.id" 2>/dev/null)" != "$id" ]; then
 	make_tests > "$out/build.log" 2>&1 || die "they do not build, see $out/build.log"
 	echo "$id" > "$out/.id"
