@@ -11,7 +11,7 @@ usage: scripts/mutants.sh [-h] [-l] [PATTERN]     (make mutants [ONLY=PATTERN])
 Builds each mutant of tools/testing/vma_lock/mutants whose name matches PATTERN
 and runs the test named with it, up to three times. A mutant is killed if the
 test fails or the guest crashes. First the same kernel without a mutant, which
-has to pass them all. -l lists them.
+has to pass them all. -l lists them. Tests named kvm_ run by scripts/kvm.sh.
 EOF
 }
 list=$TOP/tools/testing/vma_lock/mutants
@@ -36,7 +36,7 @@ make -s -C "$TREE/tools/testing/selftests/mm" OUTPUT="$BUILD/selftests"
 if [ "$only" = '*' ]; then
 	"$TOP/scripts/kernel.sh" mutant
 	for test in $(grep -v '^#' "$list" | cut -d: -f3 | sed 's/^ *\[[^]]*\]//' |
-		awk '{ print $1 }' | sort -u); do
+		awk '!/^ *kvm_/ && NF { print $1 }' | sort -u); do
 		"$TOP/vm" -k mutant -e "$(expected_splats "$test")" -f "$BUILD/selftests/$test" -- sh -c "VMA_LOCK_SECONDS=2 $test" \
 			> "$BUILD/results/mutant-none.tap" 2> "$BUILD/test.err" ||
 			die "$test fails without a mutant: $(grep -m1 '^not ok' "$BUILD/results/mutant-none.tap") $(cat "$BUILD/test.err")"
@@ -44,20 +44,10 @@ if [ "$only" = '*' ]; then
 	done
 fi
 
-killed=0 survived=0
-while IFS= read -r line <&9; do
-	[[ $line != '#'* && -n $line ]] || continue
-	name=${line%%: *} rest=${line#*: }
-	file=${rest%%: *} rest=${rest#*: }
-	test=${rest%%: *} script=${rest#*: }
-	# [preempt=none] before the program: parameters of the kernel
-	parameters=
-	[[ $test != '['* ]] || { parameters=${test%%]*}; parameters=${parameters#[} test=${test#*] }; }
-	# shellcheck disable=SC2053
-	[[ $name == $only ]] || continue
-	restore
-	sed -i "$script" "$TREE/$file"
-	! git -C "$TREE" diff --quiet HEAD || die "mutant $name: its sed script changes nothing in $file"
+# $status of the test, and $why it failed
+run_in_guest()
+{
+	local try race
 	"$TOP/scripts/kernel.sh" mutant
 	rm -f "$VM_RESULTS/conclusion.txt"
 	for try in 1 2 3; do
@@ -75,6 +65,33 @@ while IFS= read -r line <&9; do
 	# Its own alarm has ended it.
 	[ -n "$why" ] || [ $status -ne 142 ] || ! grep '^ok' "$BUILD/results/mutant-$name.tap" > /dev/null ||
 		why="ended before its plan by its alarm"
+}
+
+run_in_kvm_guest()
+{
+	status=0
+	"$TOP/scripts/kvm.sh" x86_64 "$test" > "$BUILD/results/mutant-$name.tap" 2> "$BUILD/test.err" || status=$?
+	why=$(grep -m1 '^FAIL' "$BUILD/results/mutant-$name.tap") || true
+}
+
+killed=0 survived=0
+while IFS= read -r line <&9; do
+	[[ $line != '#'* && -n $line ]] || continue
+	name=${line%%: *} rest=${line#*: }
+	file=${rest%%: *} rest=${rest#*: }
+	test=${rest%%: *} script=${rest#*: }
+	# [preempt=none] before the program: parameters of the kernel
+	parameters=
+	[[ $test != '['* ]] || { parameters=${test%%]*}; parameters=${parameters#[} test=${test#*] }; }
+	# shellcheck disable=SC2053
+	[[ $name == $only ]] || continue
+	restore
+	sed -i "$script" "$TREE/$file"
+	! git -C "$TREE" diff --quiet HEAD || die "mutant $name: its sed script changes nothing in $file"
+	case $test in
+	kvm_*) run_in_kvm_guest ;;
+	*) run_in_guest ;;
+	esac
 	if [ $status -eq 0 ]; then
 		survived=$((survived + 1))
 		echo "SURVIVED $name: $test passes"
