@@ -114,13 +114,15 @@ git -C "$step" rev-parse -q HEAD > /dev/null 2>&1 || { rm -rf "$step"; git -C "$
 # What it has to build for ARCH: the series' own objects and their neighbours
 objects()
 {
-	git -C "$TREE" diff --name-only base HEAD -- '*.c' ':!tools' ':!mm' ':!arch' |
+	git -C "$TREE" diff --name-only base HEAD -- '*.c' ':!tools' ':!mm' ':!arch' ':!virt' |
 		sed 's/c$/o/'
 	case $1 in
 	x86_64) echo mm/ arch/x86/mm/ ;;
 	arm64) echo mm/ arch/arm64/mm/ arch/arm64/kvm/mmu.o ;;
 	esac
 }
+# KVM on x86-64, which only the steps have
+kvm_objects() { echo arch/x86/kvm/mmu/mmu.o arch/x86/kvm/../../../virt/kvm/pfncache.o; }
 # Of these, what the series touches, in REV. Those of mm/ that the first step has
 # built: the others are not configured.
 touched()
@@ -128,6 +130,8 @@ touched()
 	local f
 	objects none
 	echo arch/x86/mm/fault.o
+	# It takes long to compile: only if this step changes it.
+	git -C "$TREE" diff --quiet "$1^" "$1" -- arch/x86/kvm virt || kvm_objects
 	git -C "$TREE" diff --name-only base HEAD -- 'mm/*.c' ':!mm/vma_*' | sed 's/c$/o/' |
 		while read -r f; do [ ! -e "$BUILD/step-x86_64/$f" ] || echo "$f"; done
 	git -C "$TREE" grep -q 'select ARCH_SUPPORTS_PER_VMA_LOCK' "$1" -- arch/x86/Kconfig || return 0
@@ -138,7 +142,9 @@ touched()
 # All of them in the first step and the last
 step_objects()
 {
-	if [ $n -eq 1 ] || [ $n -eq "$total" ]; then objects "$1"; else touched "$c"; fi
+	[ $n -eq 1 ] || [ $n -eq "$total" ] || { touched "$c"; return; }
+	objects "$1"
+	[ "$1" != x86_64 ] || kvm_objects
 }
 n=0 total=$(git -C "$TREE" rev-list --count base..HEAD)
 for c in $(git -C "$TREE" rev-list --reverse base..HEAD); do

@@ -25,9 +25,12 @@ raw=$BUILD/bench/stalls.txt
 rm -f "$raw"
 for ((round = 1; round <= rounds; round++)); do
 	for k in base peer pervma; do
-		say "round $round of $rounds, $k"
+		say "round $round of $rounds, $k, about two minutes"
 		"$TOP/vm" -p -k "$k" -m 2048 -f "$BUILD/bench/stalls" -b clocksource=tsc -- \
-			stalls -p < /dev/null | sed "s/^/$k /" >> "$raw"
+			stalls -p < /dev/null | while read -r line; do
+				echo "$k $line" >> "$raw"
+				say "$k: ${line%% *}"
+			done
 	done
 done
 awk "$awk_at"'
