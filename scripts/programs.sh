@@ -12,7 +12,7 @@ usage: scripts/programs.sh [-h] [-l] [-k KERNEL] [PATTERN]
 Runs programs of Debian 12 that check their own results, in a root file system of
 Debian's packages: on base, and on KERNEL (pervma) with vm.per_vma_lock on and off;
 of the debug kernel only on. They are OpenJDK with four collectors, MariaDB, PostgreSQL,
-Redis, memcached, Node, Python, gcc, Go, gdb, strace, perf, CRIU, direct reads of btrfs,
+Redis, memcached, Node, Python, gcc, Go, gdb, strace, perf, bpftrace, CRIU, direct reads of btrfs,
 trinity, xz, and the stressors of stress-ng's class "vm" and those that fork, exec and
 make threads. Each puts a load on for SECONDS (5), more or less. QUICK=1: 2 seconds, and
 few stressors, about 15 minutes on 2 cores that do nothing else.
@@ -52,7 +52,7 @@ stressors='mmap mremap mprotect madvise munmap brk mlock fork userfaultfd vm-seg
 # NAME|TIMES|COMMAND: it may take five minutes, and TIMES as long as its load is meant to.
 programs=$(
 	for gc in G1 Parallel Z Serial; do echo "java-$gc|20|java $gc"; done
-	for p in mariadb postgresql redis memcached node python gcc go gdb strace perf criu btrfs trinity xz; do echo "$p|20|$p"; done
+	for p in mariadb postgresql redis memcached node python gcc go gdb strace perf bpftrace criu btrfs trinity xz; do echo "$p|20|$p"; done
 	for s in $stressors; do echo "stress-ng-$s|20|stress $s"; done
 )
 rows=()
@@ -73,7 +73,7 @@ mkdir -p "$out/guest"
 CGO_ENABLED=0 GO111MODULE=off GOFLAGS='' GOCACHE=$out/go go build -o "$out/guest/heap" \
 	"$TOP/tools/testing/vma_lock/heap.go" || die "heap.go does not build"
 rm -f "$out/guest.tar"
-cp "$TOP"/scripts/programs/* "$out/guest/"
+cp "$TOP"/scripts/programs/* "$TOP/tools/vm/vma_lock_waits.bt" "$out/guest/"
 tar c -C "$out/guest" . > "$out/guest.tar"
 cat > "$out/programs" <<'END'
 #!/bin/sh
