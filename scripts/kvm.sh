@@ -34,6 +34,7 @@ need "${cross}gcc" "gcc${cross:+-${cross%-}}"
 out=$BUILD/kvm-tests-$arch
 src=$TREE/tools/testing/selftests/kvm
 
+# Not memslot_perf_test: its guest has 2 s to touch 512 MiB, which is too much for QEMU.
 # How many pages its guest touches first, which get_user_pages_fast() alone does not get;
 # program and arguments
 # arm64 has several formats of a guest's page tables: one will do (4K pages).
@@ -50,12 +51,9 @@ tests="1024 demand_paging_test -b 2M -v 2$mode
 0 memslot_modification_stress_test -b 2M -v 2 -i 20$mode
 0 access_tracking_perf_test -b 2M -v 2$mode
 0 dirty_log_test -i 3 -I 10$mode
-0 memslot_perf_test -l 1 -s 64
 0 kvm_remap 24
 0 kvm_fifo present
 8 kvm_fifo absent"
-# It spins for its guest, which does not run meanwhile if QEMU has one thread, as on x86-64.
-[ "$arch" = arm64 ] || tests=$(grep -v memslot_perf_test <<< "$tests")
 all=$(awk '!seen[$2]++ { print $2 }' <<< "$tests")
 tests=$(while read -r pages program arguments; do
 	# shellcheck disable=SC2053
