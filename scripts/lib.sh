@@ -278,6 +278,14 @@ unless_emulator()
 	return $status
 }
 
+# two_nodes MIB: options of QEMU for 4 CPUs and two NUMA nodes of MIB each
+two_nodes()
+{
+	echo "-smp 4,sockets=2
+		-object memory-backend-ram,id=m0,size=$1M -numa node,memdev=m0,cpus=0-1
+		-object memory-backend-ram,id=m1,size=$1M -numa node,memdev=m1,cpus=2-3"
+}
+
 # run_selftest KERNEL ARCH PROGRAM LIMIT [NAME=VALUE...]: on two nodes, for NUMA
 # hints. BOOT has more kernel parameters.
 run_selftest()
@@ -289,9 +297,7 @@ run_selftest()
 	selftest "$arch" "$prog"
 	unless_emulator "$TOP/vm" -a "$arch" -k "$kernel" -t "$limit" -m $((2 * mem)) -b "$parameters" \
 		-e "$(expected_splats "$prog")" \
-		-q "-smp 4,sockets=2
-		    -object memory-backend-ram,id=m0,size=${mem}M -numa node,memdev=m0,cpus=0-1
-		    -object memory-backend-ram,id=m1,size=${mem}M -numa node,memdev=m1,cpus=2-3" \
+		-q "$(two_nodes $mem)" \
 		-f "$BUILD/selftests-$arch/$prog" -- env "${@:5}" "$prog"
 }
 

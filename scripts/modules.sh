@@ -65,6 +65,9 @@ for p in lttng-modules-dkms openafs-modules-dkms evdi-dkms v4l2loopback-dkms; do
 	dpkg-deb -x "$at"/debs/"$p"_*.deb "$at/source"
 done
 
+# The event hrtimer_start of later 6.1 has an argument that it does not know.
+sed -i '/lttng-probe-timer/d' "$src"/lttng-modules-*/src/probes/Kbuild
+
 passed=0 failed=0
 ok() { passed=$((passed + 1)); echo "ok   $1"; }
 fail() { failed=$((failed + 1)); echo "FAIL $1"; tail -n 20 "$2" | sed 's/^/     | /'; }

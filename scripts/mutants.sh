@@ -37,7 +37,7 @@ if [ "$only" = '*' ]; then
 	"$TOP/scripts/kernel.sh" mutant
 	for test in $(grep -v '^#' "$list" | cut -d: -f3 | sed 's/^ *\[[^]]*\]//' |
 		awk '!/^ *kvm_/ && NF { print $1 }' | sort -u); do
-		"$TOP/vm" -k mutant -e "$(expected_splats "$test")" -f "$BUILD/selftests/$test" -- sh -c "VMA_LOCK_SECONDS=2 $test" \
+		"$TOP/vm" -k mutant -m 1024 -q "$(two_nodes 512)" -e "$(expected_splats "$test")" -f "$BUILD/selftests/$test" -- sh -c "VMA_LOCK_SECONDS=2 $test" \
 			> "$BUILD/results/mutant-none.tap" 2> "$BUILD/test.err" ||
 			die "$test fails without a mutant: $(grep -m1 '^not ok' "$BUILD/results/mutant-none.tap") $(cat "$BUILD/test.err")"
 		say "$test passes without a mutant"
@@ -54,7 +54,7 @@ run_in_guest()
 		status=0
 		race=${test#* }
 		[ "$race" != "$test" ] || race=
-		"$TOP/vm" -k mutant -t $((120 + try * 60)) -b "$parameters" -e "$(expected_splats "${test%% *}")" -f "$BUILD/selftests/${test%% *}" -- \
+		"$TOP/vm" -k mutant -m 1024 -q "$(two_nodes 512)" -t $((120 + try * 60)) -b "$parameters" -e "$(expected_splats "${test%% *}")" -f "$BUILD/selftests/${test%% *}" -- \
 			sh -c "VMA_LOCK_SECONDS=$((try * 15)) ${test%% *} ${race:+'$race'}" > "$BUILD/results/mutant-$name.tap" 2> "$BUILD/test.err" || status=$?
 		[ $status -eq 0 ] || break
 	done
