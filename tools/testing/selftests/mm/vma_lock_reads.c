@@ -1233,10 +1233,11 @@ static long scan(bool on)
 	while (now() < end && vm_counter("numa_pte_updates") < updates)
 		sched_yield();
 	balancing(0);
+	/* Before the threads end, for which the C library calls madvise(). */
+	read = vm_counter("vma_lock_read") - read;
 	STORE(&scanned, 1);
 	for (i = 0; i < 3; i++)
 		pthread_join(t[i], NULL);
-	read = vm_counter("vma_lock_read") - read;
 	set_switch(true);
 	return vm_counter("numa_pte_updates") < updates ? -1 : read;
 }
