@@ -145,7 +145,7 @@ int main(int argc, char *argv[])
 			continue;
 		last = load(&rounds);
 		seconds--;
-		/* If there is no more: mmap_lock is held, so no page is there to say so. */
+		/* On a hang mmap_lock is held: only a signal ends it. */
 		alarm(PATIENCE);
 	}
 	alarm(0);
