@@ -93,7 +93,7 @@ trap '[ -z "$guest" ] || kill "$guest" 2> /dev/null || true' EXIT
 # costs the program that it ran then; another goes on with the next.
 run_rows()
 {
-	local column=$1 k=base boot='' left=("${rows[@]}") at line name seconds now limit row status lines conclusion n=0 lost=0 emulator=0
+	local column=$1 k=base boot='' left=("${rows[@]}") at line name seconds now limit row status lines conclusion n=0 lost=0 emulator=0 frozen
 	case $column in
 	on) k=$kernel ;;
 	off) k=$kernel boot=per_vma_lock=off ;;
@@ -110,7 +110,8 @@ run_rows()
 			-l "$out/$column" -f "$out/guest.tar" -f "$out/programs" \
 			-- env SECS="$secs" programs "${left[@]}" < /dev/null)
 		guest=$!
-		while read -r -u "$lines" line; do
+		# It says that it is at work every 20 s. One that does not is frozen.
+		while status=0; read -r -t 300 -u "$lines" line || { status=$?; false; }; do
 			case $line in
 			'> '*) now=${line#> } ;;
 			'. '*)
@@ -131,12 +132,15 @@ run_rows()
 			*) echo "   $line" ;;
 			esac
 		done
+		[ $status -le 128 ] || kill "$guest" 2> /dev/null || true
+		frozen=$((status > 128))
 		exec {lines}<&-
 		status=0
 		wait "$guest" || status=$?
 		guest=
 		[ $status -ne 0 ] || [ ${#left[@]} -gt 0 ] || return 0
 		conclusion=$(tr '|' ' ' < "$out/$column/conclusion.txt" 2> /dev/null) || conclusion="no conclusion"
+		[ $frozen = 0 ] || conclusion="no sign of life for 300 s"
 		# QEMU's own mistake (see ./vm): the program once more
 		if [[ $conclusion = emulator:* ]] && [ $((emulator += 1)) -lt 4 ]; then
 			echo "   $column: ${now:-console}: $conclusion: once more"
