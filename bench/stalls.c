@@ -6,12 +6,14 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -128,6 +130,8 @@ static void read_file(const char *name, off_t from, size_t bytes)
 }
 
 static void smaps(void) { read_file("smaps", 0, SIZE_MAX); }
+static void smaps_rollup(void) { read_file("smaps_rollup", 0, SIZE_MAX); }
+static void numa_maps(void) { read_file("numa_maps", 0, SIZE_MAX); }
 
 static void readv_other(void)
 {
@@ -142,6 +146,37 @@ static void pagemap(void)
 {
 	read_file("pagemap", (unsigned long)area / PAGE * 8, size / PAGE * 8);
 }
+
+static int uffd = -1;
+
+static void set_protection(unsigned long mode)
+{
+	struct uffdio_writeprotect wp = {
+		.range = { (unsigned long)area, size }, .mode = mode,
+	};
+
+	must(!ioctl(uffd, UFFDIO_WRITEPROTECT, &wp), "UFFDIO_WRITEPROTECT");
+}
+
+static void allow(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { (unsigned long)area, size },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+
+	if (uffd >= 0) {
+		set_protection(0);
+		return;
+	}
+	fill();
+	uffd = syscall(__NR_userfaultfd, 0);
+	must(uffd >= 0 && !ioctl(uffd, UFFDIO_API, &api) &&
+	     !ioctl(uffd, UFFDIO_REGISTER, &reg), "userfaultfd");
+}
+
+static void write_protect(void) { set_protection(UFFDIO_WRITEPROTECT_MODE_WP); }
 
 static int ring = -1;
 
@@ -177,6 +212,8 @@ static const struct {
 	{ "process_vm_readv", drop, readv_other },
 	{ "io_uring_register", open_ring, register_buffers },
 	{ "smaps", fill, smaps },
+	{ "smaps_rollup", fill, smaps_rollup },
+	{ "numa_maps", fill, numa_maps },
 	{ "pagemap", fill, pagemap },
 	{ "mprotect", fill, protect },
 	{ "MADV_DONTNEED", fill, dontneed },
@@ -184,6 +221,7 @@ static const struct {
 	{ "munmap", map_and_fill, unmap },
 	{ "mremap", fill, move },
 	{ "fork", fill, do_fork },
+	{ "UFFDIO_WRITEPROTECT", allow, write_protect },
 };
 
 #define NR_CALLS ((int)(sizeof(calls) / sizeof(*calls)))

@@ -12,6 +12,7 @@
 #include <linux/sched.h>
 #include <linux/sysctl.h>
 #include <linux/vma_lock.h>
+#include <linux/vma_read.h>
 
 /*
  * Only whether readers try the VMA lock. Writers exclude readers either way, so
@@ -221,9 +222,38 @@ vm_fault_t __fault_anon_prepare(struct vm_area_struct *vma, unsigned int flags)
 	/* Only tried: who holds it for write may be waiting for @vma. */
 	if (!mmap_read_trylock(mm)) {
 		vma_lock_fallback(mm, vma->vm_start, VMA_LOCK_FALLBACK_ANON_VMA);
+		if (READ_ONCE(mm->vma_lock.first_touches) < U8_MAX)
+			WRITE_ONCE(mm->vma_lock.first_touches,
+				   READ_ONCE(mm->vma_lock.first_touches) + 1);
 		return fault_start_over(vma);
 	}
 	ret = __anon_vma_prepare(vma);
 	mmap_read_unlock(mm);
 	return ret ? VM_FAULT_OOM : 0;
+}
+
+/* So many first touches have to meet a writer before writers prepare for them. */
+#define FIRST_TOUCHES	16
+
+/**
+ * vma_prepare_first_touch - give a VMA the anon_vma that its first fault needs
+ * @vma: the VMA, write-locked, new or expanded
+ *
+ * A fault takes mmap_lock for that, and may find a writer there. The writer at
+ * hand has mmap_lock. But a VMA that is never touched would cost an anon_vma,
+ * and fork() would copy it: so only in a process in which threads have met.
+ *
+ * Context: May sleep. mmap_lock is held for write: no neighbour gets an anon_vma
+ * meanwhile. If there is no memory, the first fault tries again.
+ */
+void vma_prepare_first_touch(struct vm_area_struct *vma)
+{
+	struct mm_struct *mm = vma->vm_mm;
+
+	if (READ_ONCE(mm->vma_lock.first_touches) < FIRST_TOUCHES ||
+	    vma->anon_vma || !vma_is_anonymous(vma) ||
+	    !(vma->vm_flags & VM_WRITE) || !mm_is_shared(mm))
+		return;
+	vma_assert_write_locked(vma);
+	__anon_vma_prepare(vma);
 }

@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
 #include <linux/moduleparam.h>
+#include <linux/pagewalk.h>
 #include <linux/random.h>
 #include <linux/rmap.h>
 #include <linux/sched.h>
@@ -148,6 +149,7 @@ static void look(const struct vm_area_struct *vma, unsigned long *field)
 #ifdef VM_PAT
 	flags &= ~VM_PAT;
 #endif
+	flags &= ~VM_UNMAPPING;	/* protected by mmap_lock alone */
 	field[0] = vma->vm_start;
 	field[1] = vma->vm_end;
 	field[2] = flags;
@@ -218,6 +220,45 @@ static void compare(struct vm_area_struct *vma, const unsigned long *field,
 	}
 }
 
+static int find_write_pte(pte_t *pte, unsigned long addr, unsigned long next,
+			  struct mm_walk *walk)
+{
+	if (pte_present(*pte) && pte_write(*pte))
+		*(unsigned long *)walk->private = addr;
+	return 0;
+}
+
+static int find_write_pmd(pmd_t *pmd, unsigned long addr, unsigned long next,
+			  struct mm_walk *walk)
+{
+	pmd_t entry = READ_ONCE(*pmd);
+
+	if (!is_swap_pmd(entry) && !pmd_trans_huge(entry) && !pmd_devmap(entry))
+		return 0;
+	walk->action = ACTION_CONTINUE;	/* it would be split */
+	if (pmd_present(entry) && pmd_write(entry))
+		*(unsigned long *)walk->private = addr;
+	return 0;
+}
+
+static const struct mm_walk_ops find_write_ops = {
+	.pmd_entry = find_write_pmd,
+	.pte_entry = find_write_pte,
+};
+
+/* Does an entry grant write permission that the VMA, new or changed, does not? */
+static void check_entries(struct vm_area_struct *vma, unsigned long ip)
+{
+	unsigned long found = 0;
+
+	if (vma->vm_flags & (VM_SPECIAL | VM_HUGETLB))
+		return;
+	walk_page_vma(vma, &find_write_ops, &found);
+	if (found && report_once(ip))
+		WARN(1, "vma_lock: the entry for %lx can be written, VMA %lx-%lx can't\n",
+		     found, vma->vm_start, vma->vm_end);
+}
+
 /**
  * vma_lock_validate - has a VMA changed that was not write-locked?
  * @mm: the mm, mmap_lock held for write and about to be released or downgraded
@@ -240,6 +281,9 @@ void vma_lock_validate(struct mm_struct *mm, unsigned long ip)
 		if (seen->valid &&
 		    !vma_write_locked_at(vma, mm->vma_lock.mm_lock_seq))
 			compare(vma, field, ip);
+		if (!(field[2] & VM_WRITE) &&
+		    (!seen->valid || (seen->field[2] & VM_WRITE)))
+			check_entries(vma, ip);
 		memcpy(seen->field, field, sizeof(field));
 		seen->valid = true;
 	}

@@ -48,6 +48,25 @@ void __mmap_read_give_way(struct mm_struct *mm, int *locked)
 	usleep_range(10, 100);
 }
 
+/* lock_vma_under_rcu(), after the writer that has the VMA; NULL if there is none. */
+static struct vm_area_struct *lock_vma_wait(struct mm_struct *mm,
+					    unsigned long addr)
+{
+	struct vm_area_struct *vma = lock_vma_under_rcu(mm, addr);
+
+	if (vma || mmap_read_lock_killable(mm))
+		return vma;
+	vma = vma_lookup(mm, addr);
+	if (vma && !vma_start_read(vma))
+		vma = NULL;
+	mmap_read_unlock(mm);
+	return vma;
+}
+
+/* Pieces of a visit, while a writer waits, and the largest of them */
+#define VISIT_SIZE	PMD_SIZE
+#define VISIT_SIZE_MAX	(4 * PMD_SIZE)
+
 /**
  * vma_read_range - visit the VMAs of a range, each under its own lock
  * @mm: the mm; the caller holds a reference of its own to mm_users
@@ -56,36 +75,53 @@ void __mmap_read_give_way(struct mm_struct *mm, int *locked)
  * @visit: called for each VMA with the part of the range that it covers. It may
  *	sleep, and must not wait for mmap_lock.
  * @arg: for @visit
+ * @in_parts: @visit may be called several times for a VMA, with one part after the
+ *	other, and the VMA change in between
  *
- * Ends early at a hole, at a VMA that is being changed and at one that @visit
- * cannot do without mmap_lock: the caller goes on from @start under mmap_lock.
- * VMAs before @start have been visited, once.
+ * With @in_parts, releases a VMA between two parts if a writer waits for it, and
+ * goes on after the writer. Ends early at a hole and at a VMA that @visit cannot
+ * do without mmap_lock: the caller goes on from @start under mmap_lock. What is
+ * before @start has been visited, once.
  *
- * Context: May sleep.
+ * Context: May sleep, for mmap_lock only while no VMA is held.
  * Return: 0, or the error that @visit has returned.
  */
 int vma_read_range(struct mm_struct *mm, unsigned long *start,
-		   unsigned long end, vma_visit_t *visit, unsigned long arg)
+		   unsigned long end, vma_visit_t *visit, unsigned long arg,
+		   bool in_parts)
 {
 	int ret = 0;
 
 	if (!vma_lock_is_on())
 		return 0;
+	/* Nobody waits for a process with one thread. */
+	in_parts = in_parts && mm_is_shared(mm);
 
 	while (*start < end) {
-		struct vm_area_struct *vma = lock_vma_under_rcu(mm, *start);
-		unsigned long stop;
+		struct vm_area_struct *vma = lock_vma_wait(mm, *start);
+		unsigned long stop, next, size = VISIT_SIZE;
 
 		if (!vma)
 			break;
 		stop = min(end, vma->vm_end);
-		ret = visit(vma, *start, stop, arg);
+		/* Its pages may be larger than a part. */
+		if (!in_parts || is_vm_hugetlb_page(vma))
+			size = ULONG_MAX;
+		do {
+			next = stop - *start > size ?
+				round_down(*start + size, PMD_SIZE) : stop;
+			ret = visit(vma, *start, next, arg);
+			if (ret == VMA_READ_MMAP_LOCK || ret < 0)
+				break;
+			*start = next;
+			size = max(size, min(2 * size, VISIT_SIZE_MAX));
+			cond_resched();
+		} while (*start < stop && ret != VMA_READ_RELEASED &&
+			 !vma_read_is_contended(vma));
 		if (ret != VMA_READ_RELEASED)
 			vma_end_read(vma);
 		if (ret == VMA_READ_MMAP_LOCK || ret < 0)
 			break;
-		*start = stop;
-		cond_resched();
 	}
 	count_vm_vma_lock_event(*start == end || ret < 0 ? VMA_LOCK_READ :
 							   VMA_LOCK_READ_MMAP);
@@ -156,36 +192,26 @@ static bool mm_is_ours_alone(struct mm_struct *mm)
 #define VMA_READ_TRIES	4
 
 /**
- * vma_reader_next - let go of a VMA, and go to the next
+ * vma_reader_lock_next - release a VMA, and lock the next
  * @reader: of an mm of which the caller holds a reference of its own to mm_users
- * @addr: where the next one starts or what it contains: in the order of
- *	addresses, what ended the one before
+ * @addr: as for vma_reader_next()
  *
- * The VMA, which may begin below @addr if it has grown meanwhile, holds still
- * until the next call. What was mapped all the time, by whatever VMAs, is found.
- * Where writers come too fast, mmap_lock is taken to find the one VMA, and
- * released when that is locked.
+ * vma_reader_next() for a caller that has checked mm_is_shared(): takes mmap_lock
+ * only to find a VMA that a writer keeps from it.
  *
  * Context: May sleep, for mmap_lock only while no VMA is held. The caller does not
  * hold mmap_lock or a VMA lock.
- * Return: the VMA, NULL if there is none at @addr or above, or -EINTR after a
- * fatal signal.
+ * Return: as vma_reader_next()
  */
-struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
-				       unsigned long addr)
+struct vm_area_struct *vma_reader_lock_next(struct vma_reader *reader,
+					    unsigned long addr)
 {
-	struct mm_struct *mm = reader->mm;
 	struct vm_area_struct *vma;
 	int tries = VMA_READ_TRIES;
 
-	if (reader->mmap_locked)
-		return vma_reader_next_mmap_locked(reader, addr);
 	vma_reader_stop(reader);
-	if (!vma_lock_is_on() || mm_is_ours_alone(mm))
-		return vma_reader_next_mmap_locked(reader, addr);
-
 	do {
-		vma = vma_lock_next(mm, addr, false);
+		vma = vma_lock_next(reader->mm, addr, false);
 		if (!IS_ERR(vma)) {
 			count_vm_vma_lock_event(VMA_LOCK_READ);
 			reader->vma = vma;
@@ -204,6 +230,33 @@ struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
 	vma_reader_stop(reader);
 	reader->vma = vma;
 	return vma;
+}
+
+/**
+ * vma_reader_next - let go of a VMA, and go to the next
+ * @reader: of an mm of which the caller holds a reference of its own to mm_users
+ * @addr: where the next one starts or what it contains: in the order of
+ *	addresses, what ended the one before
+ *
+ * The VMA, which may begin below @addr if it has grown meanwhile, holds still
+ * until the next call. What was mapped all the time, by whatever VMAs, is found.
+ * Where writers come too fast, mmap_lock is taken to find the one VMA, and
+ * released when that is locked.
+ *
+ * Context: May sleep, for mmap_lock only while no VMA is held. The caller does not
+ * hold mmap_lock or a VMA lock.
+ * Return: the VMA, NULL if there is none at @addr or above, or -EINTR after a
+ * fatal signal.
+ */
+struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
+				       unsigned long addr)
+{
+	if (reader->mmap_locked)
+		return vma_reader_next_mmap_locked(reader, addr);
+	if (vma_lock_is_on() && !mm_is_ours_alone(reader->mm))
+		return vma_reader_lock_next(reader, addr);
+	vma_reader_stop(reader);
+	return vma_reader_next_mmap_locked(reader, addr);
 }
 
 /**

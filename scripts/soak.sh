@@ -21,7 +21,7 @@ hours=${1:-1}
 [[ $hours =~ ^[0-9]*\.?[0-9]+$ ]] || die "HOURS=$hours: not a number of hours"
 archs=("$@")
 [ ${#archs[@]} -gt 0 ] || archs=(x86_64 arm64)
-progs=(races torture maps remote stalls uprobes fail faults kinds reads signals asleep progress oops trace)
+progs=(races torture maps remote pieces stalls uprobes fail faults kinds reads signals asleep progress oops trace)
 
 "$TOP/scripts/tree.sh"
 guests=()

@@ -10,9 +10,9 @@ usage: scripts/stalls.sh [-h]     (make stalls [ROUNDS=3])
 
 A thread maps, touches and unmaps a page while another one makes a long call about
 256 MiB (bench/stalls.c has the list); on 6.1, 6.12 and the series in turn, ROUNDS boots
-of each. The thread that maps has a CPU of the host for itself. Prints, in microseconds,
-the 99th percentile and the longest of a boot, medians over the boots, and how many times
-that beside nothing it is.
+of each. The thread that maps has a CPU of the host for itself. Prints, in microseconds, the
+99th and 99.9th percentile of a boot, and the 99th of the first touch, medians over the
+boots, and how many times that during nothing it is. build/bench/stalls.svg is a plot.
 EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }
@@ -21,6 +21,7 @@ rounds_or 3 1
 
 "$TOP/scripts/tree.sh"
 bench_programs
+/usr/bin/python3 -c 'import matplotlib' 2>/dev/null || "$TOP/scripts/deps.sh" python3-matplotlib
 raw=$BUILD/bench/stalls.txt
 rm -f "$raw"
 for ((round = 1; round <= rounds; round++)); do
@@ -33,18 +34,4 @@ for ((round = 1; round <= rounds; round++)); do
 			done
 	done
 done
-awk "$awk_at"'
-	!($2 in seen) { seen[$2] = 1; name[++names] = $2 }
-	{ p99[$1, $2] = p99[$1, $2] " " $6; longest[$1, $2] = longest[$1, $2] " " $8 }
-	function cell(k, c,   v) {
-		v = at(p99[k, c], 0.5)
-		return sprintf("%9.0f %8.0f %6.1fx", v, at(longest[k, c], 0.5), v / at(p99[k, "nothing"], 0.5))
-	}
-	END {
-		if (!names) exit 1
-		printf "| %-20s | %26s | %26s | %26s |\n", "99%, longest (us)", "6.1", "6.12", "with the series"
-		print "|---|---|---|---|"
-		for (i = 1; i <= names; i++)
-			printf "| %-20s | %26s | %26s | %26s |\n", name[i],
-				cell("base", name[i]), cell("peer", name[i]), cell("pervma", name[i])
-	}' "$raw"
+/usr/bin/python3 "$TOP/bench/stalls.py" "$raw" "$BUILD/bench/stalls.svg"

@@ -668,7 +668,8 @@ for prog in $progs; do
 done
 guest x86_64 pervma vma_lock_remote
 guest x86_64 pervma vma_lock_stalls
-for prog in $progs trace fail oops uprobes remote stalls; do
+guest x86_64 pervma vma_lock_pieces
+for prog in $progs trace fail oops uprobes remote stalls pieces; do
 	# These take long there, and passed on the kernel above.
 	case $prog in asleep|remote) [ -n "${FULL:-}" ] || continue ;; esac
 	guest x86_64 debug vma_lock_$prog
@@ -698,7 +699,7 @@ waiting_holder_is_reported()
 ! wanted x86_64:debug:a-waiting-holder-is-reported || phase "x86_64:debug: a waiting holder"
 check x86_64:debug:a-waiting-holder-is-reported waiting_holder_is_reported
 [ -z "${FULL:-}" ] || guest arm64 base vma_lock_signals
-for prog in $progs remote stalls; do
+for prog in $progs remote stalls pieces; do
 	case $prog in asleep|torture|remote) [ -n "${FULL:-}" ] || continue ;; esac
 	guest arm64 pervma vma_lock_$prog
 done

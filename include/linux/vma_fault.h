@@ -21,6 +21,7 @@ struct vm_area_struct *__lock_fault_mmap(struct mm_struct *mm,
 unsigned int fault_retry_flags(unsigned int flags, vm_fault_t fault);
 vm_fault_t fault_need_mmap_lock(struct vm_area_struct *vma, unsigned int flags);
 vm_fault_t __fault_anon_prepare(struct vm_area_struct *vma, unsigned int flags);
+void vma_prepare_first_touch(struct vm_area_struct *vma);
 bool vma_fault_eligible(struct vm_area_struct *vma);
 
 /**
@@ -148,6 +149,8 @@ static inline vm_fault_t __fault_anon_prepare(struct vm_area_struct *vma,
 {
 	return __anon_vma_prepare(vma) ? VM_FAULT_OOM : 0;
 }
+
+static inline void vma_prepare_first_touch(struct vm_area_struct *vma) { }
 
 static inline void assert_fault_locked(struct vm_fault *vmf)
 {

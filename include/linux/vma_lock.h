@@ -108,6 +108,8 @@ static inline void mm_vma_lock_init(struct mm_struct *mm)
 	/* A VMA starts with vm_lock_seq 0, below any mm_lock_seq. */
 	mm->vma_lock.mm_lock_seq = VMA_SEQ_STEP;
 	mm->vma_lock.used = false;
+	mm->vma_lock.unmapping = false;
+	mm->vma_lock.first_touches = 0;
 	mm->vma_lock.writer.task = NULL;
 }
 

@@ -53,11 +53,16 @@ struct vma_lock {
  *	in its low bits says how mmap_lock is held now. Written under mmap_lock
  *	held for write; never wraps (2^62 holds).
  * @used: some reader may have locked a VMA of this mm. Set once, never cleared.
+ * @unmapping: a munmap() in pieces is under way. Protected by mmap_lock.
+ * @first_touches: how many first touches of a VMA have met a writer, up to 255.
+ *	A hint, written without a lock.
  * @writer: the holder of mmap_lock that waits for readers to leave a VMA.
  */
 struct mm_vma_lock {
 	u64 mm_lock_seq;
 	bool used;
+	bool unmapping;
+	u8 first_touches;
 	struct rcuwait writer;
 };
 

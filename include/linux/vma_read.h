@@ -77,7 +77,8 @@ static inline void mmap_read_give_way(struct mm_struct *mm, int *locked)
 struct vm_area_struct *vma_try_read_lock(struct mm_struct *mm,
 					 unsigned long addr);
 int vma_read_range(struct mm_struct *mm, unsigned long *start,
-		   unsigned long end, vma_visit_t *visit, unsigned long arg);
+		   unsigned long end, vma_visit_t *visit, unsigned long arg,
+		   bool in_parts);
 unsigned long vma_populate_range(struct mm_struct *mm, unsigned long start,
 				 unsigned long end, enum vma_populate how);
 int vma_fixup_fault(struct mm_struct *mm, unsigned long addr,
@@ -124,7 +125,7 @@ static inline struct vm_area_struct *vma_try_read_lock(struct mm_struct *mm,
 
 static inline int vma_read_range(struct mm_struct *mm, unsigned long *start,
 				 unsigned long end, vma_visit_t *visit,
-				 unsigned long arg)
+				 unsigned long arg, bool in_parts)
 {
 	return 0;
 }
@@ -204,6 +205,8 @@ static inline void vma_reader_stop(struct vma_reader *reader)
 }
 
 #ifdef CONFIG_PER_VMA_LOCK
+struct vm_area_struct *vma_reader_lock_next(struct vma_reader *reader,
+					    unsigned long addr);
 struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
 				       unsigned long addr);
 struct vm_area_struct *vma_reader_find(struct vma_reader *reader,

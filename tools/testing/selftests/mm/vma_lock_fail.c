@@ -138,6 +138,65 @@ static int grow_file(void)
 	return mremap(room, PAGE, ROOM, 0) == MAP_FAILED;
 }
 
+/* Unmapped in pieces: each of these pages has a page table. */
+#define MUCH (16UL << 20)
+#define FEW (MUCH / HUGE)
+static char *much;
+
+static void prepare_much(void)
+{
+	unsigned long i;
+
+	if (much)
+		munmap(much, MUCH);
+	else
+		much = map_area(MUCH, false, PROT_NONE);
+	if (mmap(much, MUCH, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != much)
+		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+	for (i = 0; i < FEW; i++)
+		much[i * HUGE] = i + 1;
+}
+
+static int unmap_much(void)
+{
+	return munmap(much, MUCH);
+}
+
+/* What is left of it is as it was, and a child has it, too. */
+static const char *look_at_much(void)
+{
+	unsigned long i;
+	int status;
+	pid_t pid;
+	char is;
+
+	pid = fork();
+	if (!pid) {
+		for (i = 0; i < FEW; i++) {
+			int fd = open("/proc/self/mem", O_RDONLY);
+			char mine = 0;
+
+			is = 0;
+			pread(fd, &mine, 1, (uintptr_t)much + i * HUGE);
+			pread(self_fd, &is, 1, (uintptr_t)much + i * HUGE);
+			if (mine != is)
+				_exit(1);
+			close(fd);
+		}
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return "fork has failed";
+	if (status)
+		return "a child does not have what was left";
+	for (i = 0; i < FEW; i++)
+		if (pread(self_fd, &is, 1, (uintptr_t)much + i * HUGE) == 1 &&
+		    is != (char)(i + 1))
+			return "it has changed what it left";
+	return NULL;
+}
+
 static int shrink(void)
 {
 	return mremap(area, SIZE, SIZE / 2, 0) == MAP_FAILED;
@@ -228,6 +287,7 @@ static const struct call {
 	{ "munmap of a part", unmap_part },
 	{ "munmap of all", unmap_all },
 	{ "munmap of parts of three", unmap_across, make_three },
+	{ "munmap of much", unmap_much, prepare_much },
 	{ "mprotect of a part", protect_part },
 	{ "mprotect that merges", protect_merge, make_three },
 	{ "mremap that grows", grow },
@@ -306,6 +366,8 @@ static const char *look(const struct call *c, bool failed, const struct layout *
 	/* The counter is per CPU, and not exact. */
 	if (c->call == grow_file && committed - committed_as() > (long)(ROOM / 1024 / 4))
 		return "it has given back what was not charged";
+	if (c->call == unmap_much && look_at_much())
+		return look_at_much();
 	for (i = 0; i < PAGES; i++) {
 		signed char is;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One thread's long call and another thread's mmap() and munmap(): a call that
- * faults in much gives way to a waiter for mmap_lock. Counted, not timed:
- * how often the other thread maps while the call runs.
+ * One thread's long call and another thread's mmap() and munmap(): a call about
+ * much memory gives way to a waiter for mmap_lock. Counted, not timed: how often
+ * the other thread maps while the call runs.
  */
 #define _GNU_SOURCE
 #include <linux/io_uring.h>
@@ -180,6 +180,22 @@ static int register_buffers(void)
 	return ret;
 }
 
+static int protect(void)
+{
+	return mprotect(area, size, PROT_READ) ||
+		mprotect(area, size, PROT_READ | PROT_WRITE);
+}
+
+static int make_cold(void)
+{
+	return madvise(area, size, 20 /* MADV_COLD */);
+}
+
+static int unmap(void)
+{
+	return munmap(area, size);
+}
+
 static const struct {
 	const char *name;
 	int (*call)(void);
@@ -196,6 +212,11 @@ static const struct {
 	/* A piece is 512 pages: it ends earlier for a writer that waits. */
 	{ "MADV_POPULATE_WRITE gives way in its VMA", populate_write, 1, writes },
 	{ "mlock gives way in its VMA", lock_all, 1, writes },
+	/* These fault in nothing. */
+	{ "mprotect gives way", protect, MAPS, maps },
+	{ "mprotect gives way in its VMA", protect, MAPS, writes },
+	{ "MADV_COLD gives way in its VMA", make_cold, MAPS, writes },
+	{ "munmap gives way", unmap, MAPS, maps },
 	/* Copies without mmap_lock: any kernel lets others by. The contents count. */
 	{ "process_vm_writev copies right", write_other, 0, maps },
 };
@@ -218,6 +239,12 @@ static void count_gup(int sign)
 		gup = gup_mmap = -1;
 }
 
+static bool faults_in_nothing(int i)
+{
+	return calls[i].call == protect || calls[i].call == make_cold ||
+		calls[i].call == unmap;
+}
+
 /* How often the other thread maps during the call, or -1 if that goes wrong. */
 static long maps_during(int i)
 {
@@ -231,6 +258,8 @@ static long maps_during(int i)
 	thread = start(calls[i].other, NULL);
 	while (!LOAD(&mapper.maps))
 		sched_yield();
+	if (faults_in_nothing(i))
+		memset(area, 1, size);
 	gup = gup_mmap = 0;
 	count_gup(-1);
 	before = LOAD(&mapper.maps);
@@ -239,7 +268,8 @@ static long maps_during(int i)
 	count_gup(1);
 	STORE(&mapper.stop, 1);
 	pthread_join(thread, NULL);
-	done = done && resident();
+	if (calls[i].call != unmap)
+		done = done && resident();
 	if (done && calls[i].call == write_other)
 		done = !memcmp(area, buffer, size);
 	munmap(area, size);
@@ -264,7 +294,7 @@ static void test(int i)
 	}
 	ksft_test_result(n >= calls[i].maps && pages <= WAITED, "%s\n",
 			 calls[i].name);
-	if (!calls[i].maps)
+	if (!calls[i].maps || faults_in_nothing(i))
 		return;
 	ksft_print_msg("%s: %ld faults under VMA locks, %ld under mmap_lock\n",
 		       calls[i].name, gup, gup_mmap);
@@ -361,6 +391,69 @@ static void test_unmap_asleep(void)
 	ksft_test_result_pass("mlock, unmapped while it sleeps\n");
 }
 
+/*
+ * Two threads map, touch and unmap. After the first so many, new mappings are made
+ * ready for their first touch, which then needs no mmap_lock.
+ */
+#define WARM_UP 2000
+#define TOUCHES 10000
+
+static struct {
+	int ready;
+	long fallbacks[NR_FALLBACKS];
+} toucher;
+
+static void count_fallbacks(int sign)
+{
+	int i;
+
+	for (i = 0; i < NR_FALLBACKS; i++)
+		toucher.fallbacks[i] += sign * vm_counter(fallbacks[i]);
+}
+
+static void *touches(void *arg)
+{
+	char *p = arg;
+	int i;
+
+	for (i = 0; i < WARM_UP + TOUCHES; i++) {
+		if (mmap(p, PAGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != p)
+			ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
+		*p = 1;
+		munmap(p, PAGE);
+		if (i == WARM_UP && __atomic_add_fetch(&toucher.ready, 1, __ATOMIC_SEQ_CST) == 2)
+			count_fallbacks(-1);
+	}
+	return NULL;
+}
+
+static void test_first_touch(void)
+{
+	const char *name = "first touch concurrently with mmap";
+	pthread_t thread;
+	long n = 0;
+	int i;
+
+	if (vm_counter(fallbacks[0]) < 0) {
+		ksft_test_result_skip("%s: not counted here\n", name);
+		return;
+	}
+	/* Apart: a mapping that is merged with another thread's locks that one. */
+	thread = start(touches, map_area(PAGE, false, PROT_READ));
+	touches(map_area(PAGE, false, PROT_READ));
+	pthread_join(thread, NULL);
+	count_fallbacks(1);
+	for (i = 0; i < NR_FALLBACKS; i++) {
+		n += toucher.fallbacks[i];
+		if (toucher.fallbacks[i])
+			ksft_print_msg("%s: %s %ld\n", name, fallbacks[i],
+				       toucher.fallbacks[i]);
+	}
+	ksft_test_result(n <= TOUCHES / 1000, "%s: %ld of %d take mmap_lock\n", name,
+			 n, TOUCHES);
+}
+
 #define PATIENCE 120
 
 /*
@@ -419,7 +512,7 @@ int main(int argc, char **argv)
 	unsigned long i;
 
 	ksft_print_header();
-	ksft_set_plan(2 * NR_CALLS + 3);
+	ksft_set_plan(2 * NR_CALLS);
 	buffer = map_area(SIZE, false, PROT_READ | PROT_WRITE);
 	for (i = 0; i < SIZE; i += PAGE)
 		*(unsigned long *)(buffer + i) = i;
@@ -427,6 +520,7 @@ int main(int argc, char **argv)
 		test(i);
 	test_unmap();
 	test_unmap_asleep();
+	test_first_touch();
 	test_close(false);
 	test_close(true);
 	ksft_finished();

@@ -10,6 +10,8 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/shm.h>
 
 #include "vma_lock.h"
 
@@ -328,6 +330,12 @@ static void *answer(void *arg)
 
 static char *yard[STIRRERS];	/* VMAs that come and go */
 static bool probes;		/* there are uprobes */
+static int shm_id = -1;
+
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
 
 static void neighbour(char *p)
 {
@@ -337,7 +345,12 @@ static void neighbour(char *p)
 	if (mmap(p, 3 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != p)
 		return;
 	STORE(p + PAGE, 1);
+	prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, p + PAGE, PAGE, "neighbour");
 	mprotect(p, PAGE, PROT_READ);
+	if (random_below(2) && shmat(shm_id, p, SHM_REMAP) == p) {
+		STORE(p, 1);
+		shmdt(p);
+	}
 	mremap(p + 2 * PAGE, PAGE, 2 * PAGE, 0);
 	munmap(p, (1 + random_below(3)) * PAGE);
 	count(NEIGHBOUR, true);
@@ -646,6 +659,7 @@ int main(void)
 		ksft_print_msg("%s\n", why);
 	for (i = 0; i < STIRRERS; i++)
 		yard[i] = map_area(32 * PAGE, false, PROT_NONE);
+	shm_id = shmget(IPC_PRIVATE, PAGE, IPC_CREAT | 0600);
 	uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
 	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api))
 		ksft_exit_fail_msg("userfaultfd: %s\n", strerror(errno));
@@ -679,6 +693,7 @@ int main(void)
 	pthread_cancel(handler);
 	pthread_join(handler, NULL);
 	close(uffd);
+	shmctl(shm_id, IPC_RMID, NULL);
 
 	success = vm_counter("vma_lock_success") - success;
 	out = vm_counter("pswpout") - out;

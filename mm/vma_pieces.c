@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Calls about much memory, in pieces: what they do to page tables stops no
+ * mmap() of another thread.
+ */
+#include <linux/dax.h>
+#include <linux/delay.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/mmap_lock.h>
+#include <linux/sched/signal.h>
+#include <linux/userfaultfd_k.h>
+#include <linux/vma_lock.h>
+#include <linux/vma_read.h>
+#include <asm/tlb.h>
+
+#include "internal.h"
+#include "vma_pieces.h"
+
+/* For less than this much, a second lock costs more than it saves others. */
+#define VMA_PIECES_MIN	(2 * PMD_SIZE)
+
+/* A glance; the number of threads and the switch may change. */
+static bool worth_pieces(struct mm_struct *mm, unsigned long start,
+			 unsigned long end)
+{
+	return end - start >= VMA_PIECES_MIN && mm_is_shared(mm);
+}
+
+/* Private memory of the usual kind, where faults keep entries and VMA apart */
+static bool vma_is_plain(const struct vm_area_struct *vma)
+{
+	return !(vma->vm_flags & (VM_SHARED | VM_LOCKED | VM_SPECIAL | VM_HUGETLB)) &&
+		!(vma->vm_ops && vma->vm_ops->mprotect) &&
+		!userfaultfd_armed((struct vm_area_struct *)vma) &&
+		!vma_is_dax(vma);
+}
+
+/*
+ * May entries grant what @less says while @vma grants what @more says? Only if a
+ * fault gives an entry what it lacks. It does so for write permission. For VM_EXEC
+ * or a protection key it would repeat forever. For no access at all it takes the
+ * entry for a NUMA hint, and may move the page to another node.
+ */
+static bool only_write_differs(const struct vm_area_struct *vma,
+			       unsigned long more, unsigned long less)
+{
+	return (more & VM_WRITE) && (more & VM_READ) &&
+		!((more ^ less ^ VM_WRITE) & ~VM_ACCOUNT) && vma_is_plain(vma);
+}
+
+/* Before a revocation: entries lose what mprotect(@prot) is going to take. */
+static bool may_revoke(const struct vm_area_struct *vma, unsigned long prot)
+{
+	return only_write_differs(vma, vma->vm_flags,
+				  (vma->vm_flags & ~VM_ACCESS_FLAGS) |
+				  calc_vm_prot_bits(prot, 0));
+}
+
+/*
+ * After a grant: entries get what the VMA grants now, which need not be what the
+ * call has set. A VMA that another thread has mapped here meanwhile is as good.
+ */
+static bool may_grant(const struct vm_area_struct *vma)
+{
+	return (vma->vm_flags & VM_WRITE) && vma_is_plain(vma);
+}
+
+/* Pages in a piece while a task waits for the lock, and the most of them */
+#define PIECE_PAGES	256UL
+#define PIECE_PAGES_MAX	2048UL
+/* A huge page is as much work as so many pages. */
+#define HUGE_PAGE_WORK	16UL
+
+/*
+ * The end of a piece that starts at @addr: what @pages pages take, and any number of
+ * empty page tables. Those are not freed meanwhile: the caller holds mmap_lock for
+ * write, or all of the range is in a VMA that it has locked. (Those of hugetlb may
+ * be freed. There are none here.)
+ */
+static unsigned long piece_end(struct mm_struct *mm, unsigned long addr,
+			       unsigned long end, unsigned long pages)
+{
+	unsigned long next, n;
+
+	for (; addr < end; addr = next) {
+		pgd_t *pgd = pgd_offset(mm, addr);
+		p4d_t *p4d;
+		pud_t *pud;
+		pmd_t pmd;
+
+		next = pgd_addr_end(addr, end);
+		if (pgd_none(*pgd))
+			continue;
+		p4d = p4d_offset(pgd, addr);
+		next = p4d_addr_end(addr, end);
+		if (p4d_none(*p4d))
+			continue;
+		pud = pud_offset(p4d, addr);
+		next = pud_addr_end(addr, end);
+		if (pud_none(*pud))
+			continue;
+		next = pmd_addr_end(addr, end);
+		pmd = READ_ONCE(*pmd_offset(pud, addr));
+		if (pmd_none(pmd))
+			continue;
+		if (!pages)
+			return addr;
+		n = (next - addr) >> PAGE_SHIFT;
+		if (pmd_present(pmd) && pmd_trans_huge(pmd))
+			n = min(n, HUGE_PAGE_WORK);
+		else if (n > pages)
+			return addr + (pages << PAGE_SHIFT);
+		pages -= min(n, pages);
+	}
+	return end;
+}
+
+/*
+ * Change the entries of a range, each VMA under its own lock for read: grant write
+ * permission where it costs no copy, or revoke it. vm_page_prot of private memory
+ * never has it. The TLB is flushed before the VMA is released: the next writer of
+ * the VMA may skip an entry that needs no change.
+ */
+static void change_entries(struct mm_struct *mm, unsigned long start,
+			   unsigned long end, bool grant, unsigned long prot)
+{
+	struct vma_reader reader;
+
+	vma_reader_init(&reader, mm);
+	while (start < end && !fatal_signal_pending(current)) {
+		struct vm_area_struct *vma = vma_reader_lock_next(&reader, start);
+		unsigned long stop, next, pages = PIECE_PAGES;
+		struct mmu_gather tlb;
+
+		if (IS_ERR_OR_NULL(vma) || vma->vm_start >= end)
+			break;
+		/* mprotect() ends at a hole. */
+		if (!grant && vma->vm_start > start)
+			break;
+		start = max(start, vma->vm_start);
+		stop = min(end, vma->vm_end);
+		if (!(grant ? may_grant(vma) : may_revoke(vma, prot))) {
+			start = stop;
+			continue;
+		}
+		tlb_gather_mmu(&tlb, mm);
+		do {
+			next = piece_end(mm, start, stop, pages);
+			change_protection(&tlb, vma, start, next,
+					  vma->vm_page_prot,
+					  grant ? MM_CP_GRANT : 0);
+			start = next;
+			pages = min(2 * pages, PIECE_PAGES_MAX);
+			cond_resched();
+		} while (start < stop && !vma_read_is_contended(vma) &&
+			 !fatal_signal_pending(current));
+		tlb_finish_mmu(&tlb);
+	}
+	vma_reader_stop(&reader);
+}
+
+/**
+ * vma_revoke_before - take permissions from entries before a VMA loses them
+ * @mm: current's mm
+ * @start: the first address
+ * @end: the end of the range
+ * @prot: the PROT_* that mprotect() is going to set
+ *
+ * A concurrent fault may give an entry back what it lost here. The caller looks
+ * at each entry again, with the VMA write-locked, and changes those.
+ *
+ * Context: May sleep. No lock is held.
+ */
+void vma_revoke_before(struct mm_struct *mm, unsigned long start,
+		       unsigned long end, unsigned long prot)
+{
+	if (!(prot & PROT_WRITE) && worth_pieces(mm, start, end))
+		change_entries(mm, start, end, false, prot);
+}
+
+/**
+ * vma_grants_later - may entries get their permissions after mmap_lock is released?
+ * @vma: the VMA, write-locked, its flags as they will be
+ * @oldflags: its flags as they were
+ * @start: the first address
+ * @end: the end of the range, in @vma
+ *
+ * Return: true if the caller may leave the entries as they are, and is to call
+ * vma_grant_after() when it has released mmap_lock.
+ */
+bool vma_grants_later(const struct vm_area_struct *vma, unsigned long oldflags,
+		      unsigned long start, unsigned long end)
+{
+	return worth_pieces(vma->vm_mm, start, end) &&
+		only_write_differs(vma, vma->vm_flags, oldflags);
+}
+
+/**
+ * vma_grant_after - give permissions to entries after a VMA has got them
+ * @mm: current's mm
+ * @start: the first address
+ * @end: the end of the range
+ *
+ * For speed alone: without it each page would take a fault.
+ *
+ * Context: May sleep. No lock is held.
+ */
+void vma_grant_after(struct mm_struct *mm, unsigned long start,
+		     unsigned long end)
+{
+	change_entries(mm, start, end, true, 0);
+}
+
+/**
+ * vma_revoked_before - are most entries of a range as they will be?
+ * @vma: the VMA, write-locked, its flags as they will be
+ * @oldflags: its flags as they were
+ * @start: the first address
+ * @end: the end of the range, in @vma
+ *
+ * Return: true if vma_revoke_before() may have been there: reading an entry before
+ * changing it is worth it.
+ */
+bool vma_revoked_before(const struct vm_area_struct *vma, unsigned long oldflags,
+			unsigned long start, unsigned long end)
+{
+	return worth_pieces(vma->vm_mm, start, end) &&
+		only_write_differs(vma, oldflags, vma->vm_flags);
+}
+
+/*
+ * May a VMA be unmapped a part at a time? Not where the owner of the file or a
+ * userfaultfd would notice, or where the VMA may grow meanwhile.
+ */
+static bool may_unmap_in_pieces(const struct vm_area_struct *vma)
+{
+	return !(vma->vm_flags & (VM_SPECIAL | VM_HUGETLB | VM_GROWSDOWN |
+				  VM_GROWSUP)) &&
+		!(vma->vm_ops && (vma->vm_ops->close || vma->vm_ops->may_split)) &&
+		!userfaultfd_armed((struct vm_area_struct *)vma) &&
+		!vma_is_dax(vma);
+}
+
+/**
+ * vma_unmaps_in_pieces - is munmap() of a range to release mmap_lock now and then?
+ * @mm: current's mm, mmap_lock held for write
+ * @start: the first address, as user space gave it
+ * @len: bytes
+ *
+ * Return: true if vma_munmap_pieces() may do it.
+ */
+bool vma_unmaps_in_pieces(struct mm_struct *mm, unsigned long start, size_t len)
+{
+	VMA_ITERATOR(vmi, mm, start);
+	struct vm_area_struct *vma;
+	unsigned long end;
+
+	if (len < VMA_PIECES_MIN || offset_in_page(start) || start > TASK_SIZE ||
+	    len > TASK_SIZE - start)
+		return false;
+	end = start + PAGE_ALIGN(len);
+	/*
+	 * One at a time, so that all marks are its own. It adds up to two VMAs,
+	 * which others may see: not where the limit is near.
+	 */
+	if (!worth_pieces(mm, start, end) || mm->vma_lock.unmapping ||
+	    mm->map_count + 64 > sysctl_max_map_count)
+		return false;
+
+	for_each_vma_range(vmi, vma, end)
+		if (!may_unmap_in_pieces(vma))
+			return false;
+	return piece_end(mm, start, end, PIECE_PAGES_MAX) != end;
+}
+
+/*
+ * The caller holds mmap_lock for write; nobody else reads VM_UNMAPPING. So it need
+ * not wait for readers of the VMAs, which it may have been killed while it did.
+ */
+static void clear_unmapping(struct mm_struct *mm, unsigned long start,
+			    unsigned long end)
+{
+	VMA_ITERATOR(vmi, mm, start);
+	struct vm_area_struct *vma;
+
+	for_each_vma_range(vmi, vma, end)
+		if (vma->vm_flags & VM_UNMAPPING)
+			WRITE_ONCE(vma->vm_flags, vma->vm_flags & ~VM_UNMAPPING);
+}
+
+/* Mark what is mapped now, so that what others map later is told from it. */
+static int set_unmapping(struct mm_struct *mm, unsigned long start,
+			 unsigned long end)
+{
+	VMA_ITERATOR(vmi, mm, start);
+	struct vm_area_struct *vma;
+	int ret;
+
+	vma = find_vma(mm, start);
+	if (vma && vma->vm_start < start) {
+		ret = __split_vma(mm, vma, start, 1);
+		if (ret)
+			return ret;
+	}
+	vma = find_vma(mm, end - 1);
+	if (vma && vma->vm_start < end && vma->vm_end > end) {
+		ret = __split_vma(mm, vma, end, 0);
+		if (ret)
+			return ret;
+	}
+	for_each_vma_range(vmi, vma, end) {
+		ret = vma_start_write_killable(vma);
+		if (ret) {
+			clear_unmapping(mm, start, end);
+			return ret;
+		}
+		vma->vm_flags |= VM_UNMAPPING;
+	}
+	return 0;
+}
+
+/* The next VMAs of the range that were mapped when munmap() was called */
+static bool next_unmapping(struct mm_struct *mm, unsigned long *addr,
+			   unsigned long *stop, unsigned long end)
+{
+	VMA_ITERATOR(vmi, mm, *addr);
+	struct vm_area_struct *vma;
+	bool found = false;
+
+	for_each_vma_range(vmi, vma, end) {
+		if (!(vma->vm_flags & VM_UNMAPPING)) {
+			if (found)
+				break;
+			continue;
+		}
+		if (!found)
+			*addr = max(*addr, vma->vm_start);
+		found = true;
+		*stop = min(vma->vm_end, end);
+		if (*stop - *addr >= PIECE_PAGES_MAX << PAGE_SHIFT)
+			break;
+	}
+	return found;
+}
+
+/**
+ * vma_munmap_pieces - munmap(), and release mmap_lock now and then
+ * @mm: current's mm, mmap_lock held for write, as it is on return
+ * @start: the first address; vma_unmaps_in_pieces() said yes to it
+ * @len: bytes
+ * @uf: for userfaultfd_unmap_complete()
+ *
+ * Each piece is an munmap() of its own, with its pages, TLB entries and page tables:
+ * other threads find old contents or nothing. VM_UNMAPPING tells the VMAs of the
+ * beginning from what other threads map in between, which stays. A VMA keeps the
+ * flag when it is split. It is not merged, moved, or copied to a child.
+ *
+ * Context: May sleep.
+ * Return: 0, or -ENOMEM or -EINTR (after a fatal signal), with part of it unmapped
+ * if another piece had been.
+ */
+int vma_munmap_pieces(struct mm_struct *mm, unsigned long start, size_t len,
+		      struct list_head *uf)
+{
+	unsigned long end = start + PAGE_ALIGN(len), addr = start, stop, whole;
+	unsigned long pages = PIECE_PAGES;
+	int ret = set_unmapping(mm, start, end);
+
+	if (ret)
+		return ret;
+	mm->vma_lock.unmapping = true;
+	while (next_unmapping(mm, &addr, &whole, end)) {
+		stop = piece_end(mm, addr, whole, pages);
+		ret = do_munmap(mm, addr, stop - addr, uf);
+		/* Without memory to split a VMA: all of it */
+		if (ret == -ENOMEM && stop < whole) {
+			stop = whole;
+			ret = do_munmap(mm, addr, stop - addr, uf);
+		}
+		if (ret) {
+			clear_unmapping(mm, addr, end);
+			break;
+		}
+		addr = stop;
+		pages = min(2 * pages, PIECE_PAGES_MAX);
+		if (addr < end && mmap_lock_has_waiters(mm)) {
+			mmap_write_unlock(mm);
+			/* For the tasks that wait: see __mmap_read_give_way(). */
+			usleep_range(5, 50);
+			mmap_write_lock_narrow(mm);
+			pages = PIECE_PAGES;
+		}
+	}
+	mm->vma_lock.unmapping = false;
+	return ret;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _MM_VMA_PIECES_H
+#define _MM_VMA_PIECES_H
+
+#include <linux/mm.h>
+#include <linux/mmap_lock.h>
+#include <linux/osq_lock.h>
+
+/* mmap_lock_is_contended(), and tasks that spin for the lock, outside of its queue */
+static inline bool mmap_lock_has_waiters(struct mm_struct *mm)
+{
+#if defined(CONFIG_RWSEM_SPIN_ON_OWNER) && !defined(CONFIG_PREEMPT_RT)
+	if (osq_is_locked(&mm->mmap_lock.osq))
+		return true;
+#endif
+	return mmap_lock_is_contended(mm);
+}
+
+#ifdef CONFIG_PER_VMA_LOCK
+void vma_revoke_before(struct mm_struct *mm, unsigned long start,
+		       unsigned long end, unsigned long prot);
+bool vma_revoked_before(const struct vm_area_struct *vma, unsigned long oldflags,
+			unsigned long start, unsigned long end);
+bool vma_grants_later(const struct vm_area_struct *vma, unsigned long oldflags,
+		      unsigned long start, unsigned long end);
+void vma_grant_after(struct mm_struct *mm, unsigned long start,
+		     unsigned long end);
+bool vma_unmaps_in_pieces(struct mm_struct *mm, unsigned long start, size_t len);
+int vma_munmap_pieces(struct mm_struct *mm, unsigned long start, size_t len,
+		      struct list_head *uf);
+#else
+static inline void vma_revoke_before(struct mm_struct *mm, unsigned long start,
+				     unsigned long end, unsigned long prot)
+{
+}
+
+static inline bool vma_revoked_before(const struct vm_area_struct *vma,
+				      unsigned long oldflags,
+				      unsigned long start, unsigned long end)
+{
+	return false;
+}
+
+static inline bool vma_grants_later(const struct vm_area_struct *vma,
+				    unsigned long oldflags,
+				    unsigned long start, unsigned long end)
+{
+	return false;
+}
+
+static inline void vma_grant_after(struct mm_struct *mm, unsigned long start,
+				   unsigned long end)
+{
+}
+
+static inline bool vma_unmaps_in_pieces(struct mm_struct *mm,
+					unsigned long start, size_t len)
+{
+	return false;
+}
+
+static inline int vma_munmap_pieces(struct mm_struct *mm, unsigned long start,
+				    size_t len, struct list_head *uf)
+{
+	return -EINVAL;
+}
+#endif
+
+#endif /* _MM_VMA_PIECES_H */
