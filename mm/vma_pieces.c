@@ -8,6 +8,7 @@
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/mmap_lock.h>
+#include <linux/mmu_notifier.h>
 #include <linux/sched/signal.h>
 #include <linux/userfaultfd_k.h>
 #include <linux/vma_lock.h>
@@ -25,6 +26,16 @@ static bool worth_pieces(struct mm_struct *mm, unsigned long start,
 			 unsigned long end)
 {
 	return end - start >= VMA_PIECES_MIN && mm_is_shared(mm);
+}
+
+/*
+ * Not with KVM: a vCPU repeats its fault while memory is being invalidated, and
+ * waits by mmap_lock for whoever does so, who would not hold it here.
+ */
+static bool worth_entries(struct mm_struct *mm, unsigned long start,
+			  unsigned long end)
+{
+	return worth_pieces(mm, start, end) && !mm_has_notifiers(mm);
 }
 
 /* Private memory of the usual kind, where faults keep entries and VMA apart */
@@ -175,7 +186,7 @@ static void change_entries(struct mm_struct *mm, unsigned long start,
 void vma_revoke_before(struct mm_struct *mm, unsigned long start,
 		       unsigned long end, unsigned long prot)
 {
-	if (!(prot & PROT_WRITE) && worth_pieces(mm, start, end))
+	if (!(prot & PROT_WRITE) && worth_entries(mm, start, end))
 		change_entries(mm, start, end, false, prot);
 }
 
@@ -192,7 +203,7 @@ void vma_revoke_before(struct mm_struct *mm, unsigned long start,
 bool vma_grants_later(const struct vm_area_struct *vma, unsigned long oldflags,
 		      unsigned long start, unsigned long end)
 {
-	return worth_pieces(vma->vm_mm, start, end) &&
+	return worth_entries(vma->vm_mm, start, end) &&
 		only_write_differs(vma, vma->vm_flags, oldflags);
 }
 
@@ -225,7 +236,7 @@ void vma_grant_after(struct mm_struct *mm, unsigned long start,
 bool vma_revoked_before(const struct vm_area_struct *vma, unsigned long oldflags,
 			unsigned long start, unsigned long end)
 {
-	return worth_pieces(vma->vm_mm, start, end) &&
+	return worth_entries(vma->vm_mm, start, end) &&
 		only_write_differs(vma, oldflags, vma->vm_flags);
 }
 

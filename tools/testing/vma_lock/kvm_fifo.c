@@ -119,7 +119,11 @@ int main(int argc, char *argv[])
 	struct kvm_vcpu *vcpu;
 	struct kvm_vm *vm;
 
-	absent = argc > 1 && !strcmp(argv[1], "absent");
+	if (argc < 2 || (strcmp(argv[1], "present") && strcmp(argv[1], "absent"))) {
+		fprintf(stderr, "usage: kvm_fifo present|absent [SECONDS]\n");
+		return 2;
+	}
+	absent = !strcmp(argv[1], "absent");
 	page = getpagesize();
 	vm = vm_create_with_one_vcpu(&vcpu, guest_code);
 	vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS, GPA, SLOT,
