@@ -18,9 +18,6 @@
 #include "internal.h"
 #include "vma_pieces.h"
 
-/* For less than this much, a second lock costs more than it saves others. */
-#define VMA_PIECES_MIN	(2 * PMD_SIZE)
-
 /* A glance; the number of threads and the switch may change. */
 static bool worth_pieces(struct mm_struct *mm, unsigned long start,
 			 unsigned long end)
@@ -183,8 +180,8 @@ static void change_entries(struct mm_struct *mm, unsigned long start,
  *
  * Context: May sleep. No lock is held.
  */
-void vma_revoke_before(struct mm_struct *mm, unsigned long start,
-		       unsigned long end, unsigned long prot)
+void __vma_revoke_before(struct mm_struct *mm, unsigned long start,
+			 unsigned long end, unsigned long prot)
 {
 	if (!(prot & PROT_WRITE) && worth_entries(mm, start, end))
 		change_entries(mm, start, end, false, prot);
@@ -200,8 +197,8 @@ void vma_revoke_before(struct mm_struct *mm, unsigned long start,
  * Return: true if the caller may leave the entries as they are, and is to call
  * vma_grant_after() when it has released mmap_lock.
  */
-bool vma_grants_later(const struct vm_area_struct *vma, unsigned long oldflags,
-		      unsigned long start, unsigned long end)
+bool __vma_grants_later(const struct vm_area_struct *vma, unsigned long oldflags,
+			unsigned long start, unsigned long end)
 {
 	return worth_entries(vma->vm_mm, start, end) &&
 		only_write_differs(vma, vma->vm_flags, oldflags);
@@ -233,8 +230,9 @@ void vma_grant_after(struct mm_struct *mm, unsigned long start,
  * Return: true if vma_revoke_before() may have been there: reading an entry before
  * changing it is worth it.
  */
-bool vma_revoked_before(const struct vm_area_struct *vma, unsigned long oldflags,
-			unsigned long start, unsigned long end)
+bool __vma_revoked_before(const struct vm_area_struct *vma,
+			  unsigned long oldflags, unsigned long start,
+			  unsigned long end)
 {
 	return worth_entries(vma->vm_mm, start, end) &&
 		only_write_differs(vma, oldflags, vma->vm_flags);

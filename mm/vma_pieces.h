@@ -17,12 +17,40 @@ static inline bool mmap_lock_has_waiters(struct mm_struct *mm)
 }
 
 #ifdef CONFIG_PER_VMA_LOCK
-void vma_revoke_before(struct mm_struct *mm, unsigned long start,
-		       unsigned long end, unsigned long prot);
-bool vma_revoked_before(const struct vm_area_struct *vma, unsigned long oldflags,
+/* For less than this much, a second lock costs more than it saves others. */
+#define VMA_PIECES_MIN	(2 * PMD_SIZE)
+
+void __vma_revoke_before(struct mm_struct *mm, unsigned long start,
+			 unsigned long end, unsigned long prot);
+bool __vma_revoked_before(const struct vm_area_struct *vma,
+			  unsigned long oldflags, unsigned long start,
+			  unsigned long end);
+bool __vma_grants_later(const struct vm_area_struct *vma, unsigned long oldflags,
 			unsigned long start, unsigned long end);
-bool vma_grants_later(const struct vm_area_struct *vma, unsigned long oldflags,
-		      unsigned long start, unsigned long end);
+
+static inline void vma_revoke_before(struct mm_struct *mm, unsigned long start,
+				     unsigned long end, unsigned long prot)
+{
+	if (end - start >= VMA_PIECES_MIN)
+		__vma_revoke_before(mm, start, end, prot);
+}
+
+static inline bool vma_revoked_before(const struct vm_area_struct *vma,
+				      unsigned long oldflags,
+				      unsigned long start, unsigned long end)
+{
+	return end - start >= VMA_PIECES_MIN &&
+		__vma_revoked_before(vma, oldflags, start, end);
+}
+
+static inline bool vma_grants_later(const struct vm_area_struct *vma,
+				    unsigned long oldflags,
+				    unsigned long start, unsigned long end)
+{
+	return end - start >= VMA_PIECES_MIN &&
+		__vma_grants_later(vma, oldflags, start, end);
+}
+
 void vma_grant_after(struct mm_struct *mm, unsigned long start,
 		     unsigned long end);
 bool vma_unmaps_in_pieces(struct mm_struct *mm, unsigned long start, size_t len);
