@@ -18,30 +18,29 @@
 #include "internal.h"
 #include "vma_pieces.h"
 
-/* A glance; the number of threads and the switch may change. */
-static bool worth_pieces(struct mm_struct *mm, unsigned long start,
-			 unsigned long end)
-{
-	return end - start >= VMA_PIECES_MIN && mm_is_shared(mm);
-}
-
 /*
- * Not with KVM: a vCPU repeats its fault while memory is being invalidated, and
- * waits by mmap_lock for whoever does so, who would not hold it here.
+ * Not with KVM: a vCPU repeats its fault while memory is invalidated, and waits by
+ * mmap_lock for the task that does so. That task would not hold it here. The number
+ * of threads, the switch and the notifiers may change after this look.
  */
-static bool worth_entries(struct mm_struct *mm, unsigned long start,
-			  unsigned long end)
+static bool may_walk_unlocked(struct mm_struct *mm)
 {
-	return worth_pieces(mm, start, end) && !mm_has_notifiers(mm);
+	return mm_is_shared(mm) && !mm_has_notifiers(mm);
 }
 
-/* Private memory of the usual kind, where faults keep entries and VMA apart */
-static bool vma_is_plain(const struct vm_area_struct *vma)
+/* No driver, userfaultfd, hugetlb or DAX */
+static bool vma_is_ordinary(const struct vm_area_struct *vma)
 {
-	return !(vma->vm_flags & (VM_SHARED | VM_LOCKED | VM_SPECIAL | VM_HUGETLB)) &&
-		!(vma->vm_ops && vma->vm_ops->mprotect) &&
+	return !(vma->vm_flags & (VM_SPECIAL | VM_HUGETLB)) &&
 		!userfaultfd_armed((struct vm_area_struct *)vma) &&
 		!vma_is_dax(vma);
+}
+
+/* Private memory, whose faults repair an entry that lacks write permission */
+static bool faults_repair_write(const struct vm_area_struct *vma)
+{
+	return !(vma->vm_flags & (VM_SHARED | VM_LOCKED)) &&
+		!(vma->vm_ops && vma->vm_ops->mprotect) && vma_is_ordinary(vma);
 }
 
 /*
@@ -54,7 +53,8 @@ static bool only_write_differs(const struct vm_area_struct *vma,
 			       unsigned long more, unsigned long less)
 {
 	return (more & VM_WRITE) && (more & VM_READ) &&
-		!((more ^ less ^ VM_WRITE) & ~VM_ACCOUNT) && vma_is_plain(vma);
+		!((more ^ less ^ VM_WRITE) & ~VM_ACCOUNT) &&
+		faults_repair_write(vma);
 }
 
 /* Before a revocation: entries lose what mprotect(@prot) is going to take. */
@@ -71,7 +71,7 @@ static bool may_revoke(const struct vm_area_struct *vma, unsigned long prot)
  */
 static bool may_grant(const struct vm_area_struct *vma)
 {
-	return (vma->vm_flags & VM_WRITE) && vma_is_plain(vma);
+	return (vma->vm_flags & VM_WRITE) && faults_repair_write(vma);
 }
 
 /* Pages in a piece while a task waits for the lock, and the most of them */
@@ -168,39 +168,19 @@ static void change_entries(struct mm_struct *mm, unsigned long start,
 	vma_reader_stop(&reader);
 }
 
-/**
- * vma_revoke_before - take permissions from entries before a VMA loses them
- * @mm: current's mm
- * @start: the first address
- * @end: the end of the range
- * @prot: the PROT_* that mprotect() is going to set
- *
- * A concurrent fault may give an entry back what it lost here. The caller looks
- * at each entry again, with the VMA write-locked, and changes those.
- *
- * Context: May sleep. No lock is held.
- */
+/* See vma_revoke_before(). */
 void __vma_revoke_before(struct mm_struct *mm, unsigned long start,
 			 unsigned long end, unsigned long prot)
 {
-	if (!(prot & PROT_WRITE) && worth_entries(mm, start, end))
+	if (!(prot & PROT_WRITE) && may_walk_unlocked(mm))
 		change_entries(mm, start, end, false, prot);
 }
 
-/**
- * vma_grants_later - may entries get their permissions after mmap_lock is released?
- * @vma: the VMA, write-locked, its flags as they will be
- * @oldflags: its flags as they were
- * @start: the first address
- * @end: the end of the range, in @vma
- *
- * Return: true if the caller may leave the entries as they are, and is to call
- * vma_grant_after() when it has released mmap_lock.
- */
-bool __vma_grants_later(const struct vm_area_struct *vma, unsigned long oldflags,
-			unsigned long start, unsigned long end)
+/* See vma_grants_later(). */
+bool __vma_grants_later(const struct vm_area_struct *vma, unsigned long oldflags)
 {
-	return worth_entries(vma->vm_mm, start, end) &&
+	vma_assert_write_locked((struct vm_area_struct *)vma);
+	return may_walk_unlocked(vma->vm_mm) &&
 		only_write_differs(vma, vma->vm_flags, oldflags);
 }
 
@@ -220,21 +200,12 @@ void vma_grant_after(struct mm_struct *mm, unsigned long start,
 	change_entries(mm, start, end, true, 0);
 }
 
-/**
- * vma_revoked_before - are most entries of a range as they will be?
- * @vma: the VMA, write-locked, its flags as they will be
- * @oldflags: its flags as they were
- * @start: the first address
- * @end: the end of the range, in @vma
- *
- * Return: true if vma_revoke_before() may have been there: reading an entry before
- * changing it is worth it.
- */
+/* See vma_revoked_before(). */
 bool __vma_revoked_before(const struct vm_area_struct *vma,
-			  unsigned long oldflags, unsigned long start,
-			  unsigned long end)
+			  unsigned long oldflags)
 {
-	return worth_entries(vma->vm_mm, start, end) &&
+	vma_assert_write_locked((struct vm_area_struct *)vma);
+	return may_walk_unlocked(vma->vm_mm) &&
 		only_write_differs(vma, oldflags, vma->vm_flags);
 }
 
@@ -244,11 +215,9 @@ bool __vma_revoked_before(const struct vm_area_struct *vma,
  */
 static bool may_unmap_in_pieces(const struct vm_area_struct *vma)
 {
-	return !(vma->vm_flags & (VM_SPECIAL | VM_HUGETLB | VM_GROWSDOWN |
-				  VM_GROWSUP)) &&
+	return !(vma->vm_flags & (VM_GROWSDOWN | VM_GROWSUP)) &&
 		!(vma->vm_ops && (vma->vm_ops->close || vma->vm_ops->may_split)) &&
-		!userfaultfd_armed((struct vm_area_struct *)vma) &&
-		!vma_is_dax(vma);
+		vma_is_ordinary(vma);
 }
 
 /**
@@ -265,6 +234,7 @@ bool vma_unmaps_in_pieces(struct mm_struct *mm, unsigned long start, size_t len)
 	struct vm_area_struct *vma;
 	unsigned long end;
 
+	mmap_assert_write_locked(mm);
 	if (len < VMA_PIECES_MIN || offset_in_page(start) || start > TASK_SIZE ||
 	    len > TASK_SIZE - start)
 		return false;
@@ -273,7 +243,7 @@ bool vma_unmaps_in_pieces(struct mm_struct *mm, unsigned long start, size_t len)
 	 * One at a time, so that all marks are its own. It adds up to two VMAs,
 	 * which others may see: not where the limit is near.
 	 */
-	if (!worth_pieces(mm, start, end) || mm->vma_lock.unmapping ||
+	if (!mm_is_shared(mm) || mm->vma_lock.unmapping ||
 	    mm->map_count + 64 > sysctl_max_map_count)
 		return false;
 
@@ -293,12 +263,13 @@ static void clear_unmapping(struct mm_struct *mm, unsigned long start,
 	VMA_ITERATOR(vmi, mm, start);
 	struct vm_area_struct *vma;
 
+	mmap_assert_write_locked(mm);
 	for_each_vma_range(vmi, vma, end)
 		if (vma->vm_flags & VM_UNMAPPING)
 			WRITE_ONCE(vma->vm_flags, vma->vm_flags & ~VM_UNMAPPING);
 }
 
-/* Mark what is mapped now, so that what others map later is told from it. */
+/* Mark what is mapped now: what other threads map later is not marked. */
 static int set_unmapping(struct mm_struct *mm, unsigned long start,
 			 unsigned long end)
 {
@@ -361,8 +332,8 @@ static bool next_unmapping(struct mm_struct *mm, unsigned long *addr,
  * @uf: for userfaultfd_unmap_complete()
  *
  * Each piece is an munmap() of its own, with its pages, TLB entries and page tables:
- * other threads find old contents or nothing. VM_UNMAPPING tells the VMAs of the
- * beginning from what other threads map in between, which stays. A VMA keeps the
+ * other threads find old contents or nothing. VM_UNMAPPING marks the VMAs that were
+ * there at the beginning. What other threads map in between stays. A VMA keeps the
  * flag when it is split. It is not merged, moved, or copied to a child.
  *
  * Context: May sleep.

@@ -23,11 +23,21 @@ static inline bool mmap_lock_has_waiters(struct mm_struct *mm)
 void __vma_revoke_before(struct mm_struct *mm, unsigned long start,
 			 unsigned long end, unsigned long prot);
 bool __vma_revoked_before(const struct vm_area_struct *vma,
-			  unsigned long oldflags, unsigned long start,
-			  unsigned long end);
-bool __vma_grants_later(const struct vm_area_struct *vma, unsigned long oldflags,
-			unsigned long start, unsigned long end);
+			  unsigned long oldflags);
+bool __vma_grants_later(const struct vm_area_struct *vma, unsigned long oldflags);
 
+/**
+ * vma_revoke_before - take permissions from entries before a VMA loses them
+ * @mm: current's mm
+ * @start: the first address
+ * @end: the end of the range
+ * @prot: the PROT_* that mprotect() is going to set
+ *
+ * A concurrent fault may give an entry back what it lost here. The caller looks
+ * at each entry again, with the VMA write-locked, and changes those.
+ *
+ * Context: May sleep. No lock is held.
+ */
 static inline void vma_revoke_before(struct mm_struct *mm, unsigned long start,
 				     unsigned long end, unsigned long prot)
 {
@@ -35,20 +45,40 @@ static inline void vma_revoke_before(struct mm_struct *mm, unsigned long start,
 		__vma_revoke_before(mm, start, end, prot);
 }
 
+/**
+ * vma_revoked_before - are most entries of a range as they will be?
+ * @vma: the VMA, write-locked, its flags as they will be
+ * @oldflags: its flags as they were
+ * @start: the first address
+ * @end: the end of the range, in @vma
+ *
+ * Return: true if vma_revoke_before() may have been there: reading an entry before
+ * changing it is worth it.
+ */
 static inline bool vma_revoked_before(const struct vm_area_struct *vma,
 				      unsigned long oldflags,
 				      unsigned long start, unsigned long end)
 {
 	return end - start >= VMA_PIECES_MIN &&
-		__vma_revoked_before(vma, oldflags, start, end);
+		__vma_revoked_before(vma, oldflags);
 }
 
+/**
+ * vma_grants_later - may entries get their permissions after mmap_lock is released?
+ * @vma: the VMA, write-locked, its flags as they will be
+ * @oldflags: its flags as they were
+ * @start: the first address
+ * @end: the end of the range, in @vma
+ *
+ * Return: true if the caller may leave the entries as they are, and is to call
+ * vma_grant_after() when it has released mmap_lock.
+ */
 static inline bool vma_grants_later(const struct vm_area_struct *vma,
 				    unsigned long oldflags,
 				    unsigned long start, unsigned long end)
 {
 	return end - start >= VMA_PIECES_MIN &&
-		__vma_grants_later(vma, oldflags, start, end);
+		__vma_grants_later(vma, oldflags);
 }
 
 void vma_grant_after(struct mm_struct *mm, unsigned long start,

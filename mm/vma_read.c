@@ -114,7 +114,8 @@ int vma_read_range(struct mm_struct *mm, unsigned long *start,
 			if (ret == VMA_READ_MMAP_LOCK || ret < 0)
 				break;
 			*start = next;
-			size = max(size, min(2 * size, VISIT_SIZE_MAX));
+			if (size < VISIT_SIZE_MAX)
+				size *= 2;
 			cond_resched();
 		} while (*start < stop && ret != VMA_READ_RELEASED &&
 			 !vma_read_is_contended(vma));
@@ -233,7 +234,7 @@ struct vm_area_struct *vma_reader_lock_next(struct vma_reader *reader,
 }
 
 /**
- * vma_reader_next - let go of a VMA, and go to the next
+ * vma_reader_next - release a VMA, and go to the next
  * @reader: of an mm of which the caller holds a reference of its own to mm_users
  * @addr: where the next one starts or what it contains: in the order of
  *	addresses, what ended the one before

@@ -212,8 +212,10 @@ static const struct {
 	/* A piece is 512 pages: it ends earlier for a writer that waits. */
 	{ "MADV_POPULATE_WRITE gives way in its VMA", populate_write, 1, writes },
 	{ "mlock gives way in its VMA", lock_all, 1, writes },
-	/* These fault in nothing. */
-	/* Unmapping waits for TLBs, which an emulator may take long to flush. */
+	/*
+	 * These fault in nothing. The other thread's munmap() waits for TLB flushes,
+	 * which take an emulator long.
+	 */
 	{ "mprotect gives way", protect, 3, maps },
 	{ "mprotect gives way in its VMA", protect, MAPS, writes },
 	{ "MADV_COLD gives way in its VMA", make_cold, MAPS, writes },
