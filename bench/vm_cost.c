@@ -350,6 +350,15 @@ static void with_thread(bool on)
 	}
 }
 
+/* A call that write-locks every VMA, and changes one */
+static char *shared_page;
+
+static void remap_page(void)
+{
+	if (remap_file_pages(shared_page, PAGE, 0, 0, 0))
+		die("remap_file_pages");
+}
+
 static void fork_many(void)
 {
 	size_t length = VMAS * PAGE, i;
@@ -364,6 +373,12 @@ static void fork_many(void)
 	measure("fork of 10000 VMAs, each", nothing, fork_once, VMAS);
 	with_thread(true);
 	measure("the same, of two threads", nothing, fork_once, VMAS);
+	shared_page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared_page == MAP_FAILED)
+		die("mmap");
+	measure("wide hold of 10000, each VMA", nothing, remap_page, VMAS);
+	munmap(shared_page, PAGE);
 	with_thread(false);
 	munmap(p, length);
 }

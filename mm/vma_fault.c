@@ -131,6 +131,9 @@ struct vm_area_struct *__lock_fault_vma(struct mm_struct *mm,
 	vma = lock_own_vma_under_rcu(mm, address);
 	if (unlikely(!vma))
 		return NULL;
+	/* The second attempt keeps the VMA while it waits for I/O. */
+	if (unlikely(flags & FAULT_FLAG_TRIED))
+		vma_read_may_sleep(vma);
 	vma_lock_oops(address);
 	if (likely(__vma_fault_eligible(vma)))
 		return vma;

@@ -40,6 +40,7 @@ struct vma_gup {
 	vm_flags_t access;	/* what a VMA has to allow */
 	bool write;		/* its faults are writes, if the VMA allows that */
 	bool mlock;		/* skips holes; VM_LOCKONFAULT: without faults */
+	bool brief;		/* its first attempts do not sleep for long */
 	bool started_over;	/* the last fault did, for want of an anon_vma? */
 };
 
@@ -91,9 +92,10 @@ static int vma_gup_anon_prepare(struct vm_area_struct *vma, unsigned long addr,
  * signal.
  */
 static struct vm_area_struct *vma_lock_or_wait(struct mm_struct *mm,
-					       unsigned long addr)
+					       unsigned long addr, bool brief)
 {
-	struct vm_area_struct *vma = lock_vma_under_rcu(mm, addr);
+	struct vm_area_struct *vma = brief ? lock_own_vma_under_rcu(mm, addr) :
+					     lock_vma_under_rcu(mm, addr);
 
 	if (likely(vma) || mmap_read_lock_killable(mm))
 		return vma;
@@ -139,7 +141,7 @@ static __always_inline unsigned long vma_gup_parts(struct vma_gup *gup,
 		struct vm_area_struct *vma;
 		long got = -EFAULT;
 
-		vma = vma_lock_or_wait(gup->mm, at);
+		vma = vma_lock_or_wait(gup->mm, at, gup->brief && !slept);
 		if (!vma)
 			break;
 		if (unlikely(at < vma->vm_start)) {
@@ -273,6 +275,7 @@ unsigned long vma_gup(struct mm_struct *mm, unsigned long start,
 		.mm = mm,
 		.access = gup_flags & FOLL_WRITE ? VM_WRITE : VM_READ,
 		.write = gup_flags & FOLL_WRITE,
+		.brief = mm == current->mm,
 	};
 	struct gup_pages arg = { pages, gup_flags };
 	unsigned long done;
@@ -399,7 +402,10 @@ int vma_fixup_fault(struct mm_struct *mm, unsigned long addr,
 	fault_flags |= FAULT_FLAG_VMA_LOCK | FAULT_FLAG_ALLOW_RETRY |
 		       FAULT_FLAG_KILLABLE;
 	do {
-		struct vm_area_struct *vma = lock_vma_under_rcu(mm, addr);
+		struct vm_area_struct *vma =
+			fault_flags & FAULT_FLAG_TRIED ?
+				lock_vma_under_rcu(mm, addr) :
+				lock_own_vma_under_rcu(mm, addr);
 		vm_fault_t ret;
 
 		if (!vma)

@@ -17,19 +17,26 @@
  * in refs, which they would all have to write:
  *
  *	hot?
+ *	slot_cpus |= this CPU
  *	slot = vma		A	A'	smp_mb()
- *	recheck seq		B'	used? hot? then, of each CPU:
- *	recheck hot, detached		C'	slot == vma? count it in refs
+ *	recheck seq		B'	used? hot? then, of each CPU in slot_cpus:
+ *	recheck hot, detached			slot == vma? count it in refs
+ *	...				C'	smp_mb()
  *	...				C'	wait until refs has no reader
  *	slot = NULL, or refs--	C		change the VMA
  *
  * A claim is fully ordered, so that with whatever a slot holds later comes what the
  * readers did that had it before (C, C').
  *
+ * Readers that are known to sleep for long are counted: a slot that they hold is
+ * one less for every process that runs on the CPU.
+ *
  * A with A' is Dekker's: of a reader and a writer at least one sees the other.
  * What the VMA is made of was stored before B, and is read after B'. What a
  * reader did was done before C, and the writer goes on after C'.
  */
+#include <linux/bitops.h>
+#include <linux/cpumask.h>
 #include <linux/dcache.h>
 #include <linux/export.h>
 #include <linux/fs.h>
@@ -117,20 +124,33 @@ static DEFINE_PER_CPU_ALIGNED(struct vma_slots, vma_slots);
 /*
  * A free slot, with the VMA in it, or NULL. Of this CPU, if the task stays there.
  * The task remembers one slot: for a second VMA there is the count.
+ *
+ * A bit of slot_cpus stands for all CPUs whose numbers are equal modulo 64. It is
+ * set before A and read after A', and never cleared. A task that is moved here
+ * claims a slot of the CPU whose bit it has set.
  */
-static __always_inline unsigned long *vma_claim_slot(struct vm_area_struct *vma)
+static __always_inline unsigned long *vma_claim_slot(struct mm_struct *mm,
+						     struct vm_area_struct *vma)
 {
-	unsigned long *slot = raw_cpu_ptr(&vma_slots)->slot;
-	unsigned long *end = slot + VMA_SLOTS;
+	unsigned int cpu = raw_smp_processor_id();
+	unsigned long *slot, *end;
 
 	if (unlikely(current->vma_slot))
 		return NULL;
+	/* Not read twice: slot and bit are of the same CPU. */
+	OPTIMIZER_HIDE_VAR(cpu);
+	slot = per_cpu_ptr(&vma_slots, cpu)->slot;
+	end = slot + VMA_SLOTS;
+	if (unlikely(!(READ_ONCE(mm->vma_lock.slot_cpus) & BIT_MASK(cpu))))
+		set_bit(cpu % BITS_PER_LONG, &mm->vma_lock.slot_cpus);
+	vma_lock_delay();
 	do {
 		/* A: fully ordered, if it succeeds. */
 		if (likely(!READ_ONCE(*slot)) &&
 		    likely(!cmpxchg(slot, 0, (unsigned long)vma)))
 			return slot;
 	} while (++slot < end);
+	count_vm_vma_lock_event(VMA_LOCK_SLOTS_FULL);
 	return NULL;
 }
 
@@ -154,72 +174,99 @@ static bool vma_return_slot(struct vm_area_struct *vma, unsigned long *slot)
 	return true;
 }
 
+/* How many CPUs a writer looks at that makes a VMA of @mm cold, at most. */
+static unsigned int vma_slot_cpus(struct mm_struct *mm)
+{
+	return hweight_long(READ_ONCE(mm->vma_lock.slot_cpus)) *
+		DIV_ROUND_UP(nr_cpu_ids, BITS_PER_LONG);
+}
+
 /*
  * Readers come from different CPUs all the time: for each the line of the VMA
  * moves. Only a reader that is counted in refs makes a VMA hot: the writer that
  * has not seen it yet waits for it.
  *
- * Only threads of the mm count. A reader of another's mm (of /proc/PID/maps,
- * say) comes from any CPU, but now and then: it must not make the writers of a
- * process with one thread look into the slots of all CPUs.
+ * Only faults and their like count. A reader of /proc/PID/maps, say, comes from any
+ * CPU, but now and then: it must not make writers look into slots.
  */
 static noinline void vma_heat(struct vm_area_struct *vma, u64 seq, u8 cpu)
 {
-	u16 chill = READ_ONCE(vma->vma_lock.chill);
+	struct mm_struct *mm = vma->vm_mm;
+	unsigned int moves = READ_ONCE(vma->vma_lock.moves);
+	unsigned int enough = VMA_LOCK_MOVES * (1 + vma_slot_cpus(mm));
 
-	if (current->mm != vma->vm_mm)
-		return;
+	if (atomic_read(&mm->vma_lock.nr_hot) >= VMA_LOCK_MANY_HOT)
+		enough *= VMA_LOCK_MANY_HOT;
 	WRITE_ONCE(vma->vma_lock.cpu, cpu);
-	if (chill && !vma_lock_heat_now()) {
-		WRITE_ONCE(vma->vma_lock.chill, chill - 1);
+	if (moves < min_t(unsigned int, enough, U16_MAX) &&
+	    !vma_lock_heat_now()) {
+		WRITE_ONCE(vma->vma_lock.moves, moves + 1);
 		return;
 	}
 	/*
 	 * One number for one period in which the VMA is hot, whoever else may
-	 * be about to say so; but for a writer that gave up: the next one is told
-	 * by vma_has_readers().
+	 * be about to say so; but for a writer that gave up: vma_has_readers()
+	 * shows the VMA hot to the next one.
 	 */
 	if (!READ_ONCE(vma->vma_lock.hot) && !thread_group_empty(current) &&
-	    !cmpxchg_relaxed(&vma->vma_lock.hot, 0, seq))
+	    !cmpxchg_relaxed(&vma->vma_lock.hot, 0, seq)) {
+		atomic_inc(&mm->vma_lock.nr_hot);
 		trace_vma_lock_hot(vma);
+	}
+}
+
+static void vma_clear_hot(struct vm_area_struct *vma)
+{
+	WRITE_ONCE(vma->vma_lock.hot, 0);
+	WRITE_ONCE(vma->vma_lock.moves, 0);
+	atomic_dec(&vma->vm_mm->vma_lock.nr_hot);
+}
+
+/* Count the reader in @slot, if it is one of @vma. */
+static void vma_count_slot(struct vm_area_struct *vma, unsigned long *slot)
+{
+	while (READ_ONCE(*slot) == (unsigned long)vma) {
+		/* First, for it may leave at once. */
+		atomic_inc(&vma->vma_lock.refs);
+		if (cmpxchg(slot, (unsigned long)vma,
+			    (unsigned long)vma | VMA_SLOT_COUNTED) ==
+		    (unsigned long)vma)
+			return;
+		atomic_dec(&vma->vma_lock.refs);
+	}
 }
 
 /*
- * Count the readers that are in slots: from here on it is refs that tells. The
+ * Count the readers that are in slots: from here on refs has them all. The
  * caller is between A' and C'. A reader that is not seen here has claimed its slot
  * after A', sees the sequence, and leaves.
  */
 static noinline void vma_make_cold(struct vm_area_struct *vma)
 {
-	int cpu, i;
+	unsigned long cpus;
+	int bit, cpu, i;
 
 	trace_vma_lock_cold(vma);
-	WRITE_ONCE(vma->vma_lock.hot, 0);
-	WRITE_ONCE(vma->vma_lock.chill,
-		   min_t(unsigned int, U16_MAX,
-			 VMA_LOCK_CHILL * num_possible_cpus()));
+	vma_clear_hot(vma);
 	/*
 	 * A claim that is not seen below sees that the VMA is cold, also if we
 	 * give up and take the sequence back. Its claim is the other barrier.
 	 */
 	smp_mb();
-	for_each_possible_cpu(cpu) {
-		unsigned long *slot = per_cpu_ptr(&vma_slots, cpu)->slot;
+	cpus = READ_ONCE(vma->vm_mm->vma_lock.slot_cpus);
+	for_each_set_bit(bit, &cpus, BITS_PER_LONG) {
+		for (cpu = bit; cpu < nr_cpu_ids; cpu += BITS_PER_LONG) {
+			unsigned long *slot;
 
-		for (i = 0; i < VMA_SLOTS; i++, slot++) {
-			/* C', for one that has just left */
-			while (smp_load_acquire(slot) == (unsigned long)vma) {
-				/* First, for it may leave at once. */
-				atomic_inc(&vma->vma_lock.refs);
-				if (cmpxchg(slot, (unsigned long)vma,
-					    (unsigned long)vma |
-					    VMA_SLOT_COUNTED) ==
-				    (unsigned long)vma)
-					break;
-				atomic_dec(&vma->vma_lock.refs);
-			}
+			if (!cpu_possible(cpu))
+				continue;
+			slot = per_cpu_ptr(&vma_slots, cpu)->slot;
+			for (i = 0; i < VMA_SLOTS; i++)
+				vma_count_slot(vma, slot + i);
 		}
 	}
+	/* C', for all that have just left: the loads above may overlap. */
+	smp_mb();
 }
 
 /*
@@ -441,9 +488,10 @@ bool vma_try_start_write(struct vm_area_struct *vma)
  * @file: the file to be mapped
  *
  * File systems that use the page cache fill in the VMA at hand and no more. What
- * a driver's ->mmap() looks at or changes nobody here knows, whether it stands
- * behind a device or behind a file of sysfs (which has ram_aops): it gets the wide
- * form. Behind an overlay is the file system that counts.
+ * a driver's ->mmap() looks at or changes is not known here, whether it is that of
+ * a device or of a file in sysfs (which has ram_aops): it gets the wide form, unless
+ * the driver says that it needs no other VMA (vma_lock_mmap). For a file of an
+ * overlay, the file system below counts.
  *
  * Context: May sleep until the readers have left.
  * Return: 0, or -EINTR after a fatal signal.
@@ -454,7 +502,8 @@ int vma_start_write_mmap_file(struct mm_struct *mm, struct file *file)
 	const struct address_space_operations *aops = inode->i_mapping->a_ops;
 
 	if ((S_ISREG(inode->i_mode) && aops->read_folio && aops != &ram_aops) ||
-	    shmem_mapping(inode->i_mapping) || is_file_hugepages(file))
+	    shmem_mapping(inode->i_mapping) || is_file_hugepages(file) ||
+	    file->f_op->vma_lock_mmap)
 		return 0;
 	return vma_start_write_all_killable(mm);
 }
@@ -490,6 +539,9 @@ void vma_mark_detached(struct vm_area_struct *vma)
 {
 	vma_assert_write_locked(vma);
 	vma_assert_attached(vma);
+	/* Hot still, if the writer has found no other task in the mm. */
+	if (unlikely(READ_ONCE(vma->vma_lock.hot)))
+		vma_clear_hot(vma);
 	vma_lock_delay();
 
 	/* Fully ordered: is to the readers' increment what A' is to A. */
@@ -543,11 +595,13 @@ bool vma_lock_free_now(const struct vm_area_struct *vma)
 	return false;
 }
 
+/* @brief: the reader seldom sleeps for long, and may take a slot. */
 static __always_inline bool __vma_start_read(struct mm_struct *mm,
-					     struct vm_area_struct *vma)
+					     struct vm_area_struct *vma,
+					     bool brief)
 {
 	unsigned long *slot;
-	u64 seq, hot;
+	u64 seq, hot = 0;
 	u8 cpu;
 
 	/* A glance, to save the writes below when there is no hope. */
@@ -557,10 +611,11 @@ static __always_inline bool __vma_start_read(struct mm_struct *mm,
 	if (unlikely(!READ_ONCE(mm->vma_lock.used)))
 		WRITE_ONCE(mm->vma_lock.used, true);
 
-	hot = READ_ONCE(vma->vma_lock.hot);
+	if (brief)
+		hot = READ_ONCE(vma->vma_lock.hot);
 	vma_lock_delay();
 	if (hot) {
-		slot = vma_claim_slot(vma);	/* A */
+		slot = vma_claim_slot(mm, vma);	/* A */
 		if (likely(slot))
 			goto claimed;
 	}
@@ -583,7 +638,7 @@ static __always_inline bool __vma_start_read(struct mm_struct *mm,
 	vma_lock_delay();
 
 	cpu = raw_smp_processor_id();
-	if (unlikely(READ_ONCE(vma->vma_lock.cpu) != cpu))
+	if (brief && unlikely(READ_ONCE(vma->vma_lock.cpu) != cpu))
 		vma_heat(vma, seq, cpu);
 	return true;
 
@@ -623,18 +678,45 @@ static __always_inline void vma_lock_acquired(struct vm_area_struct *vma)
  *
  * Until vma_end_read() nobody changes the VMA, its place in the tree or its
  * page tables in a way that mmap_lock held for read would have prevented. Other
- * VMAs may change. The holder may sleep; it may only try mmap_lock, never wait
- * for it.
+ * VMAs may change. The holder may sleep, for as long as it likes; it may only try
+ * mmap_lock, never wait for it.
  *
  * Context: rcu_read_lock(). Does not sleep.
  * Return: true if locked. Not, if a writer has the VMA or it left the tree.
  */
 bool vma_start_read(struct vm_area_struct *vma)
 {
-	if (!__vma_start_read(vma->vm_mm, vma))
+	if (!__vma_start_read(vma->vm_mm, vma, false))
 		return false;
 	vma_lock_acquired(vma);
 	return true;
+}
+
+/**
+ * vma_read_may_sleep - the holder of a VMA lock is about to sleep for long
+ * @vma: the VMA, which the current task has locked for reading, or not
+ *
+ * Gives up the slot of the CPU, if the reader has one, and counts it. Counted
+ * first: a writer that sees the slot empty (C, C') sees the count. A slot of the
+ * task's own, marked as counted, has the VMA from then on: vma_end_read() and
+ * vma_lock_exit() find it there.
+ *
+ * Context: Any.
+ */
+void vma_read_may_sleep(struct vm_area_struct *vma)
+{
+	unsigned long *slot = current->vma_slot;
+
+	if (!slot || slot == &current->vma_counted)
+		return;
+	atomic_inc(&vma->vma_lock.refs);
+	vma_lock_delay();
+	if (vma_return_slot(vma, slot)) {
+		current->vma_counted = (unsigned long)vma | VMA_SLOT_COUNTED;
+		current->vma_slot = &current->vma_counted;
+	} else {	/* It has another VMA in it. */
+		vma_unpublish(vma);
+	}
 }
 
 /**
@@ -669,6 +751,7 @@ void vma_end_read(struct vm_area_struct *vma)
 void vma_lock_fork(struct task_struct *tsk)
 {
 	tsk->vma_slot = NULL;
+	tsk->vma_counted = 0;
 }
 
 /**
@@ -746,19 +829,10 @@ void *vma_tree_walk(struct ma_state *mas)
 	return entry;
 }
 
-/**
- * lock_own_vma_under_rcu - lock_vma_under_rcu() in the mm of the current task
- * @mm: current->mm
- * @address: the address
- *
- * For page faults. The reference to mm_users is the task's own, which it got
- * before it ran: no barrier is needed here.
- *
- * Context: Process context. Does not sleep.
- * Return: the VMA, locked for reading, or NULL.
- */
-struct vm_area_struct *lock_own_vma_under_rcu(struct mm_struct *mm,
-					      unsigned long address)
+/* As lock_vma_under_rcu(). The caller holds its reference since before it ran. */
+static __always_inline struct vm_area_struct *lock_vma(struct mm_struct *mm,
+						       unsigned long address,
+						       bool brief)
 {
 	MA_STATE(mas, &mm->mm_mt, address, address);
 	struct vm_area_struct *vma;
@@ -783,7 +857,7 @@ struct vm_area_struct *lock_own_vma_under_rcu(struct mm_struct *mm,
 	 * been freed, for it was in this tree since rcu_read_lock(); so it is
 	 * of this mm, too.
 	 */
-	if (unlikely(!__vma_start_read(mm, vma))) {
+	if (unlikely(!__vma_start_read(mm, vma, brief))) {
 		if (vma_is_attached(vma)) {
 			why = VMA_LOCK_FALLBACK_WRITE_LOCKED;
 			goto abort;
@@ -811,6 +885,24 @@ abort:
 }
 
 /**
+ * lock_own_vma_under_rcu - lock_vma_under_rcu() for a short time
+ * @mm: current->mm
+ * @address: the address
+ *
+ * For page faults, which release the VMA before most waits for I/O. A holder that
+ * is about to sleep for long calls vma_read_may_sleep() first. The reference to mm_users is
+ * the task's own, which it got before it ran: no barrier is needed here.
+ *
+ * Context: Process context. Does not sleep.
+ * Return: the VMA, locked for reading, or NULL.
+ */
+struct vm_area_struct *lock_own_vma_under_rcu(struct mm_struct *mm,
+					      unsigned long address)
+{
+	return lock_vma(mm, address, true);
+}
+
+/**
  * lock_vma_under_rcu - find the VMA that holds an address, and lock it
  * @mm: the mm; the caller holds a reference of its own to mm_users
  * @address: the address
@@ -828,5 +920,5 @@ struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 	/* Taking a reference to another mm orders nothing: get_task_mm(). */
 	if (mm != current->mm)
 		smp_mb(); /* the reference first; with vma_lock_free_now() */
-	return lock_own_vma_under_rcu(mm, address);
+	return lock_vma(mm, address, false);
 }

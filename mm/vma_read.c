@@ -13,6 +13,13 @@
 #include <linux/vmstat.h>
 #include <linux/xarray.h>
 
+static struct vm_area_struct *lock_vma_briefly(struct mm_struct *mm,
+					       unsigned long addr)
+{
+	return mm == current->mm ? lock_own_vma_under_rcu(mm, addr) :
+				   lock_vma_under_rcu(mm, addr);
+}
+
 /**
  * vma_try_read_lock - the VMA that holds an address, under its own lock
  * @mm: the mm; the caller holds a reference of its own to mm_users
@@ -31,7 +38,7 @@ struct vm_area_struct *vma_try_read_lock(struct mm_struct *mm,
 
 	if (!vma_lock_is_on())
 		return NULL;
-	vma = lock_vma_under_rcu(mm, addr);
+	vma = lock_vma_briefly(mm, addr);
 	count_vm_vma_lock_event(vma ? VMA_LOCK_READ : VMA_LOCK_READ_MMAP);
 	return vma;
 }
@@ -52,7 +59,7 @@ void __mmap_read_give_way(struct mm_struct *mm, int *locked)
 static struct vm_area_struct *lock_vma_wait(struct mm_struct *mm,
 					    unsigned long addr)
 {
-	struct vm_area_struct *vma = lock_vma_under_rcu(mm, addr);
+	struct vm_area_struct *vma = lock_vma_briefly(mm, addr);
 
 	if (vma || mmap_read_lock_killable(mm))
 		return vma;

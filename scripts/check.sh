@@ -92,6 +92,13 @@ git -C "$TREE" diff --name-only --diff-filter=A base HEAD | while read -r f; do
 done > "$log"
 if [ -s "$log" ]; then fail "MAINTAINERS has every new file" "$log"; else ok "MAINTAINERS has every new file"; fi
 
+# Each mutant still changes its file.
+grep -vE '^#|^$' "$TOP/tools/testing/vma_lock/mutants" | while IFS= read -r line; do
+	rest=${line#*: } file=${rest%%: *} rest=${rest#*: }
+	! sed "${rest#*: }" "$TREE/$file" 2>&1 | cmp -s - "$TREE/$file" || echo "$line"
+done > "$log"
+if [ -s "$log" ]; then fail "mutants apply" "$log"; else ok "mutants apply"; fi
+
 # Each file names its license, if it has room for it.
 git -C "$TOP" ls-files | grep -vE '\.patch$|\.litmus$|^(MAINTAINERS|VERSION|COPYING|LICENSES/.*|Documentation/cover-letter\.txt)$|/selftests/mm/(config|settings)$' |
 	(cd "$TOP" && xargs grep -L 'SPDX-License-Identifier: ') > "$log" || true

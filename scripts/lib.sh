@@ -293,7 +293,7 @@ run_selftest()
 	local kernel=$1 arch=$2 prog=$3 limit=$4 mem=512 parameters=${BOOT:-}
 	[ "$kernel" != debug ] || mem=1024
 	# Its long-term pins are to find pages that may move.
-	[ "$prog" != vma_lock_reads ] || parameters+=" movablecore=384M"
+	case $prog in vma_lock_reads|vma_lock_progress) parameters+=" movablecore=384M" ;; esac
 	selftest "$arch" "$prog"
 	unless_emulator "$TOP/vm" -a "$arch" -k "$kernel" -t "$limit" -m $((2 * mem)) -b "$parameters" \
 		-e "$(expected_splats "$prog")" \

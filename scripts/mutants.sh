@@ -62,9 +62,9 @@ run_in_guest()
 	# what did not run at all has killed nothing.
 	why=$(grep -m1 '^not ok' "$BUILD/results/mutant-$name.tap" ||
 		grep -E "^splat|in phase 'run'" "$VM_RESULTS/conclusion.txt") || true
-	# Its own alarm has ended it.
-	[ -n "$why" ] || [ $status -ne 142 ] || ! grep '^ok' "$BUILD/results/mutant-$name.tap" > /dev/null ||
-		why="ended before its plan by its alarm"
+	# A signal has ended it: its own alarm (142), or that of a wrong access.
+	[ -n "$why" ] || [ $status -le 128 ] || ! grep '^1\.\.' "$BUILD/results/mutant-$name.tap" > /dev/null ||
+		why="ended by signal $((status - 128)), before its plan"
 }
 
 run_in_kvm_guest()

@@ -50,12 +50,17 @@
 #define VMA_LOCK_READERS	(VMA_LOCK_NEW - 1)
 
 /*
- * vma_lock.chill of a new VMA, and for each possible CPU, of one that a writer
- * has made cold: moving the line of the VMA so often has cost several times what
- * looking into the slots of all CPUs does (BRAVO: Dice and Kogan, USENIX ATC
- * 2019).
+ * How often the line of a VMA moves before the VMA is hot, and as often again for
+ * each CPU that a writer will look at. That has cost several times as much as the
+ * look (BRAVO: Dice and Kogan, USENIX ATC 2019).
  */
-#define VMA_LOCK_CHILL		16
+#define VMA_LOCK_MOVES		16
+
+/*
+ * From so many hot VMAs of an mm on, others need so many times the moves: a hold
+ * of mmap_lock that write-locks all VMAs looks at the slots for each hot one.
+ */
+#define VMA_LOCK_MANY_HOT	64
 
 /* The switch: do readers try VMA locks? Writers exclude them either way. */
 extern u8 sysctl_per_vma_lock;
@@ -80,6 +85,7 @@ void vma_mark_detached(struct vm_area_struct *vma);
 void vma_unmark_detached_all(struct maple_tree *tree);
 bool vma_lock_free_now(const struct vm_area_struct *vma);
 bool vma_start_read(struct vm_area_struct *vma);
+void vma_read_may_sleep(struct vm_area_struct *vma);
 void vma_end_read(struct vm_area_struct *vma);
 void vma_lock_fork(struct task_struct *tsk);
 void vma_lock_exit(struct task_struct *tsk);
@@ -110,6 +116,8 @@ static inline void mm_vma_lock_init(struct mm_struct *mm)
 	mm->vma_lock.used = false;
 	mm->vma_lock.unmapping = false;
 	mm->vma_lock.first_touches = 0;
+	mm->vma_lock.slot_cpus = 0;
+	atomic_set(&mm->vma_lock.nr_hot, 0);
 	mm->vma_lock.writer.task = NULL;
 }
 
@@ -117,7 +125,7 @@ static inline void vma_lock_init(struct vm_area_struct *vma)
 {
 	vma->vma_lock.vm_lock_seq = 0;
 	vma->vma_lock.hot = 0;
-	vma->vma_lock.chill = VMA_LOCK_CHILL;
+	vma->vma_lock.moves = 0;
 	atomic_set(&vma->vma_lock.refs, VMA_LOCK_NEW | VMA_LOCK_DETACHED);
 #ifdef CONFIG_PER_VMA_LOCK_DEBUG
 	vma->vma_lock.seen.valid = false;
@@ -366,6 +374,7 @@ static inline bool vma_start_read(struct vm_area_struct *vma)
 {
 	return false;
 }
+static inline void vma_read_may_sleep(struct vm_area_struct *vma) { }
 static inline void vma_end_read(struct vm_area_struct *vma) { }
 static inline bool vma_read_is_contended(const struct vm_area_struct *vma)
 {

@@ -27,8 +27,8 @@ struct vma_lock_seen {
  *	itself. Written under mmap_lock held for write.
  * @hot: 0, or the mm_lock_seq at which readers were sent to the slots of CPUs.
  * @refs: readers that have published themselves here, and VMA_LOCK_* flags above.
- * @chill: how many more times readers have to come from another CPU than the one
- *	before, until the VMA is hot. A hint, like @cpu.
+ * @moves: how many readers, since the VMA was made cold, have come from another CPU
+ *	than the reader before. A hint, like @cpu.
  * @cpu: where the last such reader was, or its low bits.
  * @dep_map: the lock for lockdep, class "vma_lock".
  * @seen: for the validator, mm/vma_lock_debug.c.
@@ -37,7 +37,7 @@ struct vma_lock {
 	u64 vm_lock_seq;
 	u64 hot;
 	atomic_t refs;
-	u16 chill;
+	u16 moves;
 	u8 cpu;
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
 	struct lockdep_map dep_map;
@@ -56,6 +56,9 @@ struct vma_lock {
  * @unmapping: a munmap() in pieces is under way. Protected by mmap_lock.
  * @first_touches: how many first touches of a VMA have met a writer, up to 255.
  *	A hint, written without a lock.
+ * @nr_hot: how many VMAs are hot.
+ * @slot_cpus: the CPUs, modulo 64, of which a reader of this mm has claimed a slot.
+ *	Bits are never cleared.
  * @writer: the holder of mmap_lock that waits for readers to leave a VMA.
  */
 struct mm_vma_lock {
@@ -63,6 +66,8 @@ struct mm_vma_lock {
 	bool used;
 	bool unmapping;
 	u8 first_touches;
+	atomic_t nr_hot;
+	unsigned long slot_cpus;
 	struct rcuwait writer;
 };
 

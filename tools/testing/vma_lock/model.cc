@@ -60,6 +60,10 @@ enum mutant {
 	HOT_LOOK_ONCE,
 	HOT_LOOK_BEFORE_COUNT,
 	HOT_COLD_NO_BARRIER,
+	HOT_BIT_LATE,
+	HOT_BIT_OF_ANOTHER,
+	HOT_BITS_READ_EARLY,
+	HOT_SLOT_FIRST,
 	NR_MUTANTS
 };
 
@@ -95,12 +99,16 @@ static const struct {
 	{ "hot-detached-early", "DETACHED is read before the sequence is" },
 	{ "hot-claim-by-store", "a slot is claimed by a load and a store" },
 	{ "hot-no-scan", "the writer does not look for readers in slots" },
-	{ "hot-scan-relaxed", "C': it looks without acquire" },
+	{ "hot-scan-relaxed", "C': no smp_mb() after looking" },
 	{ "hot-end-relaxed", "C: a slot is given back without release" },
 	{ "hot-not-counted", "a reader in a slot is told that it is counted, and is not" },
 	{ "hot-look-once", "the writer does not look again whether the VMA is hot, having waited" },
 	{ "hot-look-before-count", "it looks at that first, and then at the count" },
 	{ "hot-cold-no-barrier", "no smp_mb() between making the VMA cold and looking into slots" },
+	{ "hot-bit-late", "a claim sets the bit of its CPU after A" },
+	{ "hot-bit-of-another", "it sets that of another CPU, from which the task was moved" },
+	{ "hot-bits-read-early", "the writer reads the bits before the sequence is stored" },
+	{ "hot-slot-first", "a reader about to sleep leaves its slot first, and is counted then" },
 };
 
 static mutant mutant_now;
@@ -172,6 +180,8 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 	/* Slots of CPUs, which readers happen to run on */
 	static const int nslots = 2;
 	rl::atomic<unsigned> slot[nslots];
+	rl::atomic<unsigned> slot_cpus;
+	unsigned early_bits;		/* a local variable of the writer */
 	rl::var<int> memory;		/* written when it is freed */
 	rl::var<int> contents;		/* its range, flags and page tables */
 
@@ -185,6 +195,7 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 		hot.store(hot_first, relaxed, $);
 		for (int i = 0; i < nslots; i++)
 			slot[i].store(0, relaxed, $);
+		slot_cpus.store(0, relaxed, $);
 		tree.store(1, relaxed, $);
 		for (int i = 0; i < nreaders; i++)
 			rcu[i].store(0, relaxed, $);
@@ -215,9 +226,12 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 	int claim()
 	{
 		int s = rl::rand(nslots);
+		int cpu = is(HOT_BIT_OF_ANOTHER) ? rl::rand(nslots) : s;
 		unsigned old = 0;
 		bool ok;
 
+		if (!is(HOT_BIT_LATE))
+			set_bit(cpu);
 		if (!is(HOT_NO_BARRIER))
 			rl::atomic_thread_fence(seq_cst, $);
 		if (is(HOT_CLAIM_BY_STORE)) {
@@ -229,7 +243,28 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 		}
 		if (!is(HOT_NO_BARRIER))
 			rl::atomic_thread_fence(seq_cst, $);
+		if (is(HOT_BIT_LATE))
+			set_bit(cpu);
 		return ok ? s : -1;
+	}
+
+	void set_bit(int cpu)
+	{
+		if (!(slot_cpus.load(relaxed, $) & (1 << cpu)))
+			slot_cpus.fetch_or(1 << cpu, relaxed, $);
+	}
+
+	/* vma_read_may_sleep(): where it is published afterwards */
+	int may_sleep(int at)
+	{
+		if (is(HOT_SLOT_FIRST)) {
+			unclaim(at);
+			refs.fetch_add(1, relaxed, $);
+		} else {
+			refs.fetch_add(1, relaxed, $);
+			unclaim(at);
+		}
+		return -1;
 	}
 
 	/* Unless a writer has made this reader one that is counted. */
@@ -332,6 +367,11 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 			return;
 		(void)(int)VAR(memory);
 		(void)(int)VAR(contents);
+		if (at >= 0 && !rl::rand(6)) {
+			at = may_sleep(at);
+			(void)(int)VAR(memory);
+			(void)(int)VAR(contents);
+		}
 		if (at >= 0)
 			unclaim(at);
 		else
@@ -373,13 +413,19 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 	/* Readers in slots become readers that are counted: wait for those. */
 	void make_cold()
 	{
+		unsigned bits = early_bits;
+
 		hot.store(0, relaxed, $);
 		if (!is(HOT_COLD_NO_BARRIER))
 			rl::atomic_thread_fence(seq_cst, $);
+		if (!is(HOT_BITS_READ_EARLY))
+			bits = slot_cpus.load(relaxed, $);
 		for (int s = 0; s < nslots; s++) {
 			unsigned v;
 
-			while ((v = slot[s].load(is(HOT_SCAN_RELAXED) ? relaxed : acquire, $)) == CLAIMED) {
+			if (!(bits & (1 << s)))
+				continue;
+			while ((v = slot[s].load(relaxed, $)) == CLAIMED) {
 				unsigned n = is(HOT_NOT_COUNTED) ? 0 : 1;
 
 				refs.fetch_add(n, relaxed, $);
@@ -387,6 +433,9 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 					refs.fetch_sub(n, relaxed, $);
 			}
 		}
+		/* Not all of smp_mb(): C' needs no more. */
+		if (!is(HOT_SCAN_RELAXED))
+			rl::atomic_thread_fence(acquire, $);
 	}
 
 	/* Behind A' */
@@ -412,6 +461,7 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 	 */
 	bool start_write_all(bool killable = false)
 	{
+		early_bits = slot_cpus.load(relaxed, $);
 		mm_lock_seq.store(mm_lock_seq.load(relaxed, $) | HELD | WIDE, relaxed, $);
 		writer_barrier();
 		if (!used.load(relaxed, $))
@@ -444,6 +494,7 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 	{
 		unsigned old = vm_lock_seq.load(relaxed, $);
 
+		early_bits = slot_cpus.load(relaxed, $);
 		vm_lock_seq.store(mm_lock_seq.load(relaxed, $), relaxed, $);
 		writer_barrier();
 		if (!has_readers() || (!tries && drain(killable)))
@@ -590,6 +641,7 @@ struct again : base<again, 2> {
 		used.store(1, relaxed, $);
 		hot.store(STEP | HELD, relaxed, $);
 		refs.store(1, relaxed, $);
+		slot_cpus.store((1 << nslots) - 1, relaxed, $);
 	}
 	void thread(unsigned t)
 	{
@@ -613,6 +665,11 @@ struct again : base<again, 2> {
 
 /* A claim that takes as long as two holds do, and a reader that heats meanwhile */
 struct slow : base<slow, 2> {
+	void before()
+	{
+		base::before();
+		slot_cpus.store((1 << nslots) - 1, relaxed, $);
+	}
 	void thread(unsigned t)
 	{
 		if (t < 2) {

@@ -10,7 +10,7 @@
  * form in every case, and what is to be compared is compared within a round.
  */
 #define _GNU_SOURCE
-#include <linux/vma_lock.h>
+#include "mm/vma_lock.c"
 
 #include <float.h>
 #include <sched.h>
@@ -98,8 +98,12 @@ static void name##_burst(struct bench_vma *b)				\
 	}								\
 }
 FORM(shape, shape_lock, shape_unlock, b)
-FORM(cold, vma_start_read, vma_end_read, &b->cold)
-FORM(hot, vma_start_read, vma_end_read, &b->hot)
+static noinline bool start_read(struct vm_area_struct *vma)
+{
+	return __vma_start_read(vma->vm_mm, vma, true);
+}
+FORM(cold, start_read, vma_end_read, &b->cold)
+FORM(hot, start_read, vma_end_read, &b->hot)
 
 static const struct {
 	const char *name;

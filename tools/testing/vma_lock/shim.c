@@ -71,6 +71,27 @@ bool slots_are_free(void)
 	return true;
 }
 
+#ifdef __SANITIZE_THREAD__
+/* The slots that this thread has loaded since its last barrier */
+static _Thread_local const unsigned long *loaded[NR_SLOTS * SHIM_CPUS];
+static _Thread_local int nr_loaded;
+
+void shim_read(const void *address)
+{
+	const unsigned long *slot = address, *slots = shim_vma_slots;
+
+	if (slot >= slots && slot < slots + ARRAY_SIZE(loaded) &&
+	    nr_loaded < ARRAY_SIZE(loaded))
+		loaded[nr_loaded++] = slot;
+}
+
+void shim_acquire_slots(void)
+{
+	while (nr_loaded)
+		__atomic_load_n(loaded[--nr_loaded], __ATOMIC_ACQUIRE);
+}
+#endif
+
 /* --- tasks */
 #define MAX_TASKS 64
 static struct task_struct tasks[MAX_TASKS];

@@ -26,6 +26,7 @@ typedef unsigned long long u64;
 #define IS_ENABLED(option)	(option)
 #define likely(x)		__builtin_expect(!!(x), 1)
 #define unlikely(x)		__builtin_expect(!!(x), 0)
+#define OPTIMIZER_HIDE_VAR(v)	__asm__("" : "=r" (v) : "0" (v))
 #define __must_check		__attribute__((warn_unused_result))
 #ifndef __always_inline
 #define __always_inline		inline __attribute__((always_inline))
@@ -58,7 +59,8 @@ int shim_number(int argc, char **argv, int number, const char *usage);
 #define VM_WARN_ON_ONCE(c)	((void)WARN_ON_ONCE(c))
 
 /* --- memory ordering */
-#ifdef SHIM_READS	/* shim_read() is called behind each load. */
+#if defined(SHIM_READS) || defined(__SANITIZE_THREAD__)
+/* Called after each load. */
 void shim_read(const void *address);
 #define SHIM_LOAD(p, order)						\
 ({									\
@@ -84,6 +86,11 @@ void shim_read(const void *address);
  * later load; what is handed over goes by the acquires and releases.
  */
 #ifdef __SANITIZE_THREAD__
+/*
+ * But for slots: a relaxed load and then a barrier are an acquire. Not of what was
+ * loaded, as it should be, but of what the slot holds at the barrier.
+ */
+void shim_acquire_slots(void);
 #ifndef __x86_64__
 #error "An exchange is a full barrier on x86-64 only: no TSan build elsewhere"
 #endif
@@ -92,6 +99,7 @@ static inline void smp_mb(void)
 	int dummy = 0;
 
 	__atomic_exchange_n(&dummy, 1, __ATOMIC_SEQ_CST);
+	shim_acquire_slots();
 }
 #else
 #define smp_mb()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
@@ -103,6 +111,16 @@ static inline void smp_mb(void)
 #else
 #define smp_mb_atomic()		smp_mb()
 #endif
+
+#define BITS_PER_LONG		64
+#define BIT_MASK(nr)		(1UL << ((nr) % BITS_PER_LONG))
+#define DIV_ROUND_UP(n, d)	(((n) + (d) - 1) / (d))
+#define hweight_long(w)		((unsigned int)__builtin_popcountl(w))
+#define set_bit(nr, p)							\
+	((void)__atomic_fetch_or(p, BIT_MASK(nr), __ATOMIC_RELAXED))
+#define for_each_set_bit(bit, p, size)					\
+	for ((bit) = 0; (bit) < (size); (bit)++)			\
+		if (*(p) & BIT_MASK(bit))
 
 typedef struct {
 	int counter;
@@ -180,6 +198,7 @@ struct task_struct {
 	int vma_locks;		/* held, for what stands in for lockdep */
 	int cpu;		/* where it pretends to run */
 	unsigned long *vma_slot;
+	unsigned long vma_counted;
 	unsigned long rcu;	/* odd inside rcu_read_lock() */
 	int rcu_nesting;
 };
@@ -192,19 +211,20 @@ void schedule(void);
 #define thread_group_empty(task)	(!READ_ONCE((task)->threads))
 
 /* --- CPUs: as many as the test likes; a task moves by writing its ->cpu */
+#ifndef SHIM_CPUS
 #define SHIM_CPUS		4
+#endif
 #ifndef SMP_CACHE_BYTES
 #define SMP_CACHE_BYTES		64
 #endif
-#define num_possible_cpus()	SHIM_CPUS
-#define for_each_possible_cpu(cpu)	for ((cpu) = 0; (cpu) < SHIM_CPUS; (cpu)++)
+#define nr_cpu_ids		SHIM_CPUS
+#define cpu_possible(cpu)	((cpu) != 511)	/* a hole in their numbers */
 #define raw_smp_processor_id()	(current->cpu)
 /* Another name, for tests that look inside */
 #define DEFINE_PER_CPU_ALIGNED(type, name)				\
 	type name[SHIM_CPUS] __aligned(64);				\
 	void *const shim_##name = name
 #define per_cpu_ptr(p, cpu)	(&(*(p))[cpu])
-#define raw_cpu_ptr(p)		per_cpu_ptr(p, raw_smp_processor_id())
 extern void *const shim_vma_slots;
 
 struct rcuwait {
@@ -325,9 +345,13 @@ struct inode {
 struct dentry {
 	struct inode *real;
 };
+struct file_operations {
+	bool vma_lock_mmap;
+};
 struct file {
 	struct { struct dentry *dentry; } f_path;
 	bool hugepages;
+	const struct file_operations *f_op;
 };
 extern const struct address_space_operations ram_aops;
 #define d_real_inode(dentry)	((dentry)->real)
@@ -342,6 +366,7 @@ enum vm_event_item {
 	VMA_LOCK_FALLBACK_WRITE_LOCKED,
 	VMA_LOCK_FALLBACK_DETACHED,
 	VMA_LOCK_FALLBACK_MOVED,
+	VMA_LOCK_SLOTS_FULL,
 	NR_VMA_LOCK_EVENTS
 };
 extern int vm_event[NR_VMA_LOCK_EVENTS];

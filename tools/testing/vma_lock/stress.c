@@ -121,7 +121,8 @@ static void read_one(int me, bool nested)
 	struct vm_area_struct *vma;
 
 	move_cpu();
-	vma = lock_vma_under_rcu(&mm, address);
+	vma = current->mm == &mm && roll(4) ? lock_own_vma_under_rcu(&mm, address) :
+					      lock_vma_under_rcu(&mm, address);
 	if (!vma)
 		return;
 	in_slot[me] += current->vma_slot && !nested;
@@ -137,6 +138,8 @@ static void read_one(int me, bool nested)
 		sched_yield();
 	if (!nested && !roll(8))
 		read_one(me, true);
+	if (!roll(8))
+		vma_read_may_sleep(vma);
 	move_cpu();
 
 	CHECK(vma->vm_start == start && vma->vm_flags == flags_of(vma));
@@ -405,6 +408,7 @@ static void run(int seconds)
 	MA_STATE(mas, &mm.mm_mt, 0, 0);
 	struct vm_area_struct *vma;
 	unsigned long sum = 0, slots = 0;
+	int hot = 0;
 
 	mm_init(&mm, scene->remote || scene->borrower ? 1 :
 		scene->readers + scene->writers);
@@ -432,8 +436,10 @@ static void run(int seconds)
 
 	mas_for_each(&mas, vma, ULONG_MAX) {
 		CHECK(vma_lock_refs(vma) == 0);
+		hot += !!vma->vma_lock.hot;
 		free(vma);
 	}
+	CHECK(atomic_read(&mm.vma_lock.nr_hot) == hot);
 	CHECK(slots_are_free());
 	for (int i = 0; i < scene->readers; i++)
 		sum += reads[i];

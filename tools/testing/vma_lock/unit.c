@@ -51,7 +51,8 @@ static struct vm_area_struct *mapped(unsigned long first, unsigned long last)
 	return vma;
 }
 
-static bool read_lock_by(struct task_struct *who, struct vm_area_struct *vma)
+/* For long, that is: counted */
+static bool read_lock_long_by(struct task_struct *who, struct vm_area_struct *vma)
 {
 	struct task_struct *task = current;
 	bool ret;
@@ -60,6 +61,17 @@ static bool read_lock_by(struct task_struct *who, struct vm_area_struct *vma)
 	rcu_read_lock();
 	ret = vma_start_read(vma);
 	rcu_read_unlock();
+	current = task;
+	return ret;
+}
+
+static bool read_lock_by(struct task_struct *who, struct vm_area_struct *vma)
+{
+	struct task_struct *task = current;
+	bool ret;
+
+	current = who;
+	ret = lock_own_vma_under_rcu(&mm, vma->vm_start);
 	current = task;
 	return ret;
 }
@@ -150,8 +162,14 @@ static void in_nth_window(int n, void (*fn)(void))
 static const void *watched;
 static int reads_left;
 
+static int slot_reads;
+
 void shim_read(const void *address)
 {
+	const unsigned long *slots = shim_vma_slots;
+
+	slot_reads += address >= (void *)slots &&
+		      address < (void *)(slots + NR_SLOTS * SHIM_CPUS);
 	if (address != watched || --reads_left)
 		return;
 	watched = NULL;
@@ -268,6 +286,7 @@ static void test_attach(void)
 	EXPECT(vma_lock_refs(vma) == 0);
 	vma_assert_attached(vma);
 	vma_assert_write_locked(vma);
+	vma_store(vma);
 	EXPECT(!readable(vma));
 	vma_mark_attached(vma);
 	EXPECT(vma_lock_refs(vma) == 0);
@@ -719,7 +738,8 @@ static struct vm_area_struct *lookup(unsigned long address)
 
 	memset(vm_event, 0, sizeof(vm_event));
 	current = reader;
-	vma = lock_vma_under_rcu(&mm, address);
+	vma = current->mm == &mm ? lock_own_vma_under_rcu(&mm, address) :
+				   lock_vma_under_rcu(&mm, address);
 	EXPECT(!current->rcu_nesting);
 	EXPECT(current->vma_locks == !!vma);
 	current = task;
@@ -913,7 +933,7 @@ static int heat(struct vm_area_struct *vma)
 {
 	int n = 0;
 
-	while (!vma->vma_lock.hot && n < 1000) {
+	while (!vma->vma_lock.hot && n < 10000) {
 		other->cpu = !vma->vma_lock.cpu;
 		EXPECT(readable_by(other, vma));
 		n++;
@@ -945,13 +965,13 @@ static void test_heat(void)
 	EXPECT(!one->vma_lock.hot);
 	EXPECT(heat(one) == 1);
 
-	EXPECT(heat(two) == VMA_LOCK_CHILL + 1);
+	EXPECT(heat(two) == VMA_LOCK_MOVES + 1);
 	EXPECT(two->vma_lock.hot == mm.vma_lock.mm_lock_seq);
 	EXPECT(readable(two));
 }
 
-/* Of whatever process, with threads or without: its moves are not counted. */
-static void test_heat_by_others(void)
+/* Readers that may sleep for long: their moves are not counted, they are. */
+static void test_long_readers(void)
 {
 	struct mm_struct foreign;
 	u8 cpu;
@@ -959,25 +979,189 @@ static void test_heat_by_others(void)
 	mm_init(&foreign, 2);
 	EXPECT(readable(one));
 	cpu = one->vma_lock.cpu;
-	for (int i = 0; i < 100; i++) {
-		reader->mm = i % 2 ? &foreign : NULL;
-		reader->threads = i % 3;
-		reader->cpu = i % SHIM_CPUS;
-		EXPECT(readable(one));
-		EXPECT(one->vma_lock.cpu == cpu);
+	for (int hot = 0; hot < 2; hot++) {
+		for (int i = 0; i < 100; i++) {
+			reader->mm = i % 3 ? i % 2 ? &foreign : NULL : &mm;
+			reader->cpu = i % SHIM_CPUS;
+			EXPECT(read_lock_long_by(reader, one));
+			EXPECT(!reader->vma_slot && vma_lock_refs(one) == 1);
+			read_unlock(one);
+			EXPECT(hot || (one->vma_lock.cpu == cpu && !one->vma_lock.hot &&
+				       !one->vma_lock.moves));
+		}
+		heat(one);
 	}
-	EXPECT(!one->vma_lock.hot && one->vma_lock.chill == VMA_LOCK_CHILL);
+	reader->mm = &mm;
+	EXPECT(!lock_one());
+	EXPECT(!read_lock_long_by(reader, one));
+	mmap_write_unlock(&mm);
+}
 
-	/* Nor where threads of the process would make it hot with the next move */
-	one->vma_lock.chill = 0;
-	reader->cpu = !cpu;
-	EXPECT(readable(one));
-	EXPECT(!one->vma_lock.hot);
-	EXPECT(heat(one) == 1);
-	/* But they take a slot where there is one. */
+/* What do_exit() does; lockdep is off after an oops. */
+static void task_dies(struct task_struct *who)
+{
+	struct task_struct *task = current;
+	bool in_slot = who->vma_slot;
+	int warned = shim_warned;
+
+	current = who;
+	vma_lock_exit(who);
+	current = task;
+	EXPECT(shim_warned == warned + in_slot);
+	shim_warned = warned;
+	EXPECT(!who->vma_slot);
+	who->vma_locks = 0;
+}
+
+/* A reader in a slot that is about to sleep is counted, whatever a writer does. */
+static void sleep_long(void)
+{
+	struct task_struct *task = current;
+
+	current = reader;
+	vma_read_may_sleep(one);
+	current = task;
+}
+
+static void make_cold(void)
+{
+	EXPECT(!vma_try_start_write(one));
+}
+
+static void test_may_sleep(void)
+{
+	/* Counted: it stays so. */
 	EXPECT(read_lock(one));
-	EXPECT(in_slot(reader, one, reader->cpu, false));
+	sleep_long();
+	EXPECT(vma_lock_refs(one) == 1);
 	read_unlock(one);
+
+	heat(one);
+	heat(two);
+	EXPECT(read_lock(one));
+	EXPECT(vma_lock_refs(one) == 0);
+	sleep_long();
+	EXPECT(reader->vma_slot == &reader->vma_counted);
+	EXPECT(slots_are_free() && vma_lock_refs(one) == 1);
+	sleep_long();
+	EXPECT(vma_lock_refs(one) == 1);
+	/* Another VMA, and the same once more */
+	EXPECT(read_lock(two));
+	EXPECT(read_lock(one));
+	EXPECT(vma_lock_refs(one) == 2 && vma_lock_refs(two) == 1);
+	read_unlock(two);
+	read_unlock(one);
+	read_unlock(one);
+	EXPECT(vma_lock_refs(one) == 0 && vma_lock_refs(two) == 0);
+
+	/* Another VMA is in the slot. */
+	EXPECT(read_lock(two));
+	EXPECT(read_lock(one));
+	sleep_long();
+	EXPECT(in_slot(reader, two, reader->cpu, false) && vma_lock_refs(one) == 1);
+	read_unlock(one);
+	read_unlock(two);
+	EXPECT(vma_lock_refs(one) == 0 && slots_are_free());
+
+	/* It dies there. */
+	EXPECT(read_lock(one));
+	sleep_long();
+	task_dies(reader);
+	EXPECT(vma_lock_refs(one) == 0 && !reader->vma_counted);
+
+	/* Between count and slot, a writer sees both, and gives up. */
+	EXPECT(read_lock(one));
+	mmap_write_lock_narrow(&mm);
+	in_nth_window(1, make_cold);
+	sleep_long();
+	EXPECT(!in_window && !one->vma_lock.hot);
+	EXPECT(reader->vma_slot == &reader->vma_counted);
+	EXPECT(slots_are_free() && vma_lock_refs(one) == 1);
+	make_cold();
+	read_unlock(one);
+	EXPECT(vma_try_start_write(one));
+	mmap_write_unlock(&mm);
+}
+
+/* How many slots does a writer look at? */
+static int slots_looked_at(void)
+{
+	slot_reads = 0;
+	EXPECT(!lock_one());
+	mmap_write_unlock(&mm);
+	return slot_reads;
+}
+
+/* A task claims a slot, maybe of a CPU from which it is moved at that moment. */
+static int move_to;
+
+static void move(void)
+{
+	EXPECT(mm.vma_lock.slot_cpus & BIT_MASK(reader->cpu));
+	reader->cpu = move_to;
+}
+
+static void claim_on(int cpu, int window)
+{
+	reader->cpu = cpu;
+	move_to = cpu + 1;
+	in_nth_window(window, move);
+	EXPECT(read_lock(one));
+	EXPECT(!in_window && in_slot(reader, one, cpu, false));
+	read_unlock(one);
+}
+
+static void test_slot_cpus(void)
+{
+	const int share = SHIM_CPUS / BITS_PER_LONG;
+
+	EXPECT(slots_looked_at() == 0);
+	heat(one);
+	EXPECT(slots_looked_at() == 0);
+
+	/* Windows of a lookup: 1 found, 2 seen hot, 3 before the claim */
+	heat(one);
+	claim_on(70, 3);
+	EXPECT(mm.vma_lock.slot_cpus == BIT_MASK(70));
+	EXPECT(slots_looked_at() == share * NR_SLOTS);
+	EXPECT(slots_looked_at() == 0);
+	EXPECT(heat(one) == VMA_LOCK_MOVES * (1 + share) + 1);
+	claim_on(500, 3);
+	EXPECT(mm.vma_lock.slot_cpus == (BIT_MASK(70) | BIT_MASK(500)));
+	EXPECT(slots_looked_at() == 2 * share * NR_SLOTS);
+}
+
+/* The simulation of a big machine: what looking costs, for what it has saved */
+static void test_slots_per_move(void)
+{
+	static const int threads[] = { 2, 8, 64, SHIM_CPUS };
+
+	for (int i = 0; i < ARRAY_SIZE(threads); i++) {
+		int moves = 0, looks = 0;
+
+		for (int n = 0; n < 20; n++) {
+			moves += heat(one);
+			for (reader->cpu = 0; reader->cpu < threads[i]; reader->cpu++)
+				EXPECT(readable(one));
+			looks += slots_looked_at();
+		}
+		printf("# threads on %3d of %d CPUs: %.2f slots looked at for each move of a line\n",
+		       threads[i], SHIM_CPUS, (double)looks / moves);
+		EXPECT(looks < moves);
+	}
+}
+
+/* Where many VMAs are hot, it takes more to become so, and the number is right. */
+static void test_many_hot(void)
+{
+	atomic_set(&mm.vma_lock.nr_hot, VMA_LOCK_MANY_HOT - 1);
+	EXPECT(heat(one) == VMA_LOCK_MOVES + 1);
+	EXPECT(heat(two) == VMA_LOCK_MOVES * VMA_LOCK_MANY_HOT + 1);
+	EXPECT(atomic_read(&mm.vma_lock.nr_hot) == VMA_LOCK_MANY_HOT + 1);
+	mmap_write_lock(&mm);
+	mmap_write_unlock(&mm);
+	EXPECT(atomic_read(&mm.vma_lock.nr_hot) == VMA_LOCK_MANY_HOT - 1);
+	atomic_set(&mm.vma_lock.nr_hot, 0);
 }
 
 static void test_hot_reader(void)
@@ -1183,16 +1367,7 @@ static void test_try_hot(void)
 	mmap_write_unlock(&mm);
 }
 
-static void test_chill(void)
-{
-	heat(one);
-	mmap_write_lock(&mm);
-	EXPECT(!one->vma_lock.hot);
-	mmap_write_unlock(&mm);
-	EXPECT(heat(one) == VMA_LOCK_CHILL * SHIM_CPUS + 1);
-}
-
-/* Windows of a lookup of a hot VMA: 1 found, 2 seen hot, 3 claimed */
+/* Windows of a lookup of a hot VMA: 1 found, 2 seen hot, 3 bit set, 4 claimed */
 static void lock_and_unlock(void)
 {
 	lock_one();
@@ -1241,7 +1416,7 @@ static void start_detacher(void)
 static void test_detach_claimed(void)
 {
 	heat(one);
-	in_nth_window(3, start_detacher);
+	in_nth_window(4, start_detacher);
 	EXPECT(!lookup(0x1000));
 	EXPECT(!in_window);
 	sleeper_end(&detacher);
@@ -1254,9 +1429,15 @@ static void test_detached_hot(void)
 {
 	heat(one);
 	atomic_set(&mm.mm_users, 1);
-	detach_locked_one();
+	mmap_write_lock(&mm);
+	EXPECT(one->vma_lock.hot);
+	vma_mark_detached(one);
+	mmap_write_downgrade(&mm);
 	atomic_set(&mm.mm_users, 2);
+	EXPECT(!one->vma_lock.hot && !atomic_read(&mm.vma_lock.nr_hot));
+	/* A reader that saw it hot before */
 	one->vma_lock.hot = 1;
+	atomic_inc(&mm.vma_lock.nr_hot);
 	EXPECT(!lookup(0x1000));
 	EXPECT(counted(VMA_LOCK_FALLBACK_DETACHED, true));
 	EXPECT(vma_lock_refs(one) == VMA_LOCK_DETACHED && slots_are_free());
@@ -1265,7 +1446,7 @@ static void test_detached_hot(void)
 
 static void heat_and_read(void)
 {
-	one->vma_lock.chill = 0;
+	one->vma_lock.moves = U16_MAX;
 	other->cpu = !one->vma_lock.cpu;
 	readable_by(other, one);
 	EXPECT(!read_lock(one));
@@ -1293,9 +1474,9 @@ static void start_waiter(void)
 
 static void heat_beside_waiter(void)
 {
-	one->vma_lock.chill = 0;
+	one->vma_lock.moves = U16_MAX;
 	other->cpu = !one->vma_lock.cpu;
-	in_nth_window(3, start_waiter);
+	in_nth_window(4, start_waiter);
 	EXPECT(read_lock_by(other, one));
 	EXPECT(!in_window && one->vma_lock.hot == mm.vma_lock.mm_lock_seq);
 	read_unlock_by(other, one);
@@ -1315,7 +1496,7 @@ static void test_hot_again(void)
 	mmap_write_lock_narrow(&mm);
 	EXPECT(read_lock_by(&in_refs, one));
 	heat(one);
-	in_nth_window(1, try_in_hold);
+	in_nth_window(2, try_in_hold);
 	EXPECT(!read_lock(one));
 	EXPECT(!in_window);
 	sleeper_end(&waiter);
@@ -1339,22 +1520,6 @@ static void test_hot_look(void)
 }
 
 /* --- tasks that die with a VMA lock, by an oops in a fault */
-
-/* What do_exit() does; lockdep is off after an oops. */
-static void task_dies(struct task_struct *who)
-{
-	struct task_struct *task = current;
-	bool in_slot = who->vma_slot;
-	int warned = shim_warned;
-
-	current = who;
-	vma_lock_exit(who);
-	current = task;
-	EXPECT(shim_warned == warned + in_slot);
-	shim_warned = warned;
-	EXPECT(!who->vma_slot);
-	who->vma_locks = 0;
-}
 
 /* A child is a copy of a task that holds a slot, and holds none itself. */
 static void test_fork(void)
@@ -1404,6 +1569,7 @@ static void test_exit_reused(void)
 	mm_init(&mm, 2);
 	*one = vma;
 	one->vma_lock.vm_lock_seq = 0;
+	vma_store(one);
 	heat(one);
 	mmap_write_lock_narrow(&mm);
 	EXPECT(vma_try_start_write(one));
@@ -1502,15 +1668,16 @@ static void test_mmap_file(void)
 	static const struct {
 		const struct address_space_operations *aops;
 		mode_t mode;
-		bool shmem, hugepages, wide;
+		bool shmem, hugepages, wide, opted_in;
 	} cases[] = {
-		{ &cached,   S_IFREG, false, false, false },
-		{ &cached,   S_IFBLK, false, false, true },
-		{ &none,     S_IFREG, false, false, true },
-		{ &ram_aops, S_IFREG, false, false, true },
-		{ &none,     S_IFREG, true,  false, false },
-		{ &none,     S_IFREG, false, true,  false },
-		{ &none,     S_IFCHR, false, false, true },
+		{ &cached,   S_IFREG, false, false, false, false },
+		{ &cached,   S_IFBLK, false, false, true, false },
+		{ &none,     S_IFREG, false, false, true, false },
+		{ &ram_aops, S_IFREG, false, false, true, false },
+		{ &none,     S_IFREG, true,  false, false, false },
+		{ &none,     S_IFREG, false, true,  false, false },
+		{ &none,     S_IFCHR, false, false, true, false },
+		{ &none,     S_IFCHR, false, false, false, true },
 	};
 
 	current = writer;
@@ -1519,7 +1686,8 @@ static void test_mmap_file(void)
 		struct address_space mapping = { cases[i].aops, cases[i].shmem };
 		struct inode inode = { cases[i].mode, &mapping };
 		struct dentry dentry = { &inode };
-		struct file file = { { &dentry }, cases[i].hugepages };
+		struct file_operations fops = { cases[i].opted_in };
+		struct file file = { { &dentry }, cases[i].hugepages, &fops };
 
 		mmap_write_lock_narrow(&mm);
 		writer->killed = true;
@@ -1626,7 +1794,11 @@ static const struct {
 	{ "lookup: a writer comes after the publication", test_writer_after_publication },
 	{ "the number is set before readers are looked for", test_number_before_look },
 	{ "hot: after so many changes of CPU, and not for a task alone", test_heat },
-	{ "hot: not by readers of another's mm", test_heat_by_others },
+	{ "hot: readers that may sleep for long are counted", test_long_readers },
+	{ "hot: a reader is about to sleep for long", test_may_sleep },
+	{ "hot: a writer looks at CPUs that have claimed", test_slot_cpus },
+	{ "hot: what a writer looks at was paid for", test_slots_per_move },
+	{ "hot: many VMAs of an mm", test_many_hot },
 	{ "hot: readers are in slots of their CPU", test_hot_reader },
 	{ "hot: released from another CPU", test_other_cpu },
 	{ "hot: the second VMA of a task, and the same twice", test_nested },
@@ -1637,7 +1809,6 @@ static const struct {
 	{ "hot: a reader leaves while it is counted", test_leaves_uncounted },
 	{ "hot: killed while waiting", test_killed_hot },
 	{ "hot: try fails with a reader", test_try_hot },
-	{ "hot: how long a VMA stays cold after a writer", test_chill },
 	{ "hot: a claim lets go of a VMA that was cold meanwhile", test_hot_no_more },
 	{ "hot: detaching waits for a claim", test_detach_claimed },
 	{ "hot: detached", test_detached_hot },
@@ -1692,6 +1863,8 @@ int main(int argc, char **argv)
 		EXPECT(!(vma_lock_refs(one) & ~VMA_LOCK_DETACHED));
 		EXPECT(!reader->vma_locks && !writer->vma_locks);
 		EXPECT(!reader->vma_slot && !other->vma_slot && slots_are_free());
+		EXPECT(atomic_read(&mm.vma_lock.nr_hot) ==
+		       !!one->vma_lock.hot + !!two->vma_lock.hot);
 		in_window = NULL;
 		watched = NULL;
 		free(one);

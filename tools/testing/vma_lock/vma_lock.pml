@@ -44,6 +44,7 @@ int hot;
 byte refs;
 bool waited, detached;
 byte slot[READERS];
+bool slot_cpus[READERS];
 bool in_tree = true, freed;
 bool rcu[READERS];
 
@@ -133,11 +134,20 @@ proctype reader(byte me)
 #ifdef NO_A_SLOT
 			seq = mm_lock_seq;
 			look_at_seq();
+			slot_cpus[me] = true;
 			slot[me] = HERE;
 #else
+#ifdef BIT_OF_ANOTHER
+			slot_cpus[READERS - 1 - me] = true;
+#elif !defined(BIT_LATE)
+			slot_cpus[me] = true;
+#endif
 			slot[me] = HERE;	/* A */
 			seq = mm_lock_seq;	/* B' */
 			look_at_seq();
+#ifdef BIT_LATE
+			slot_cpus[me] = true;
+#endif
 #endif
 #ifdef NO_SLOT_RECHECK
 			locked = false;
@@ -192,6 +202,17 @@ proctype reader(byte me)
 			assert(!writing);
 			touch()
 		};
+		if	/* about to sleep for long? */
+		:: slot[me] != EMPTY ->
+#ifdef SLOT_FIRST
+			return_slot();
+			d_step { touch(); refs++ }
+#else
+			d_step { touch(); refs++ };
+			return_slot()
+#endif
+		:: true
+		fi;
 #ifdef EARLY_RELEASE_READ
 		if
 		:: slot[me] != EMPTY -> return_slot()
@@ -220,13 +241,18 @@ next:
 inline make_cold()
 {
 	hot = 0;
+	d_step {
+		looks[0] = slot_cpus[0];
+		looks[READERS - 1] = slot_cpus[READERS - 1]
+	};
 	cpu = 0;
 	do
 	:: cpu == READERS -> break
 	:: else ->
 #ifndef NO_SCAN
 		do
-		:: slot[cpu] == HERE ->
+		:: !looks[cpu] -> break
+		:: looks[cpu] && slot[cpu] == HERE ->
 			refs++;
 			atomic {
 				if
@@ -334,7 +360,7 @@ proctype writer()
 {
 	byte n, cpu;
 	int old;
-	bool busy, gave_up, has;
+	bool busy, gave_up, has, looks[READERS];
 
 	do
 	:: n == HOLDS -> break

@@ -96,6 +96,40 @@ static bool do_mlock(void)
 	return !mlock(area + PAGE, PAGE) && !munlock(area, AREA);
 }
 
+static bool do_zero(void)
+{
+	int fd = open("/dev/zero", O_RDWR);
+	char *p = mmap(NULL, AREA, PROT_READ, MAP_PRIVATE, fd, 0);
+	char *q = mmap(NULL, AREA, PROT_READ, MAP_SHARED, fd, 0);
+
+	return p != MAP_FAILED && q != MAP_FAILED;
+}
+
+static bool do_perf(void)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attr),
+		.config = PERF_COUNT_SW_DUMMY,
+	};
+	int fd = syscall(__NR_perf_event_open, &attr, 0, -1, -1, 0);
+
+	return mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		    0) != MAP_FAILED;
+}
+
+/* A stack, well above the area, that read() grows */
+static bool do_stack(void)
+{
+	char *stack = mmap(area + HUGE - 4 * PAGE, 4 * PAGE,
+			   PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN,
+			   -1, 0);
+	int fd = open("/dev/zero", O_RDONLY);
+
+	return stack != MAP_FAILED && read(fd, stack - PAGE, 1) == 1;
+}
+
 static bool do_own(void)
 {
 	return !mprotect(page, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC);
@@ -114,6 +148,9 @@ static const struct call {
 	{ "mremap, moving", do_move },
 	{ "madvise", do_madvise },
 	{ "mlock", do_mlock },
+	{ "mmap of /dev/zero", do_zero },
+	{ "mmap of a perf event", do_perf },
+	{ "a stack that grows", do_stack },
 	{ "mprotect of the VMA with the fault", do_own, true },
 };
 

@@ -401,6 +401,7 @@ int main(int argc, char **argv)
 	struct sigaction sa = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
 	int i;
 
+	setlinebuf(stdout);
 	ksft_print_header();
 	ksft_set_plan(NR_HOW + 1 + NR_UNMAPS);
 	sigaction(SIGSEGV, &sa, NULL);

@@ -11,9 +11,12 @@
  * CPU nothing else runs: the soft lockup detector ends the guest.
  */
 #define _GNU_SOURCE
+#include <linux/io_uring.h>
+#include <linux/mempolicy.h>
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "vma_lock.h"
 
@@ -198,6 +201,47 @@ static void read_urgently(double end)
 	waitpid(pid, NULL, 0);
 }
 
+/* Pages that mbind() moves from node to node, one at a time */
+#define BOUND 64
+
+static void *binder(void *unused)
+{
+	unsigned long node = 1;
+
+	pin(0);
+	while (!LOAD(&shared->stop)) {
+		syscall(__NR_mbind, area, BOUND * PAGE, MPOL_BIND, &node, 8,
+			MPOL_MF_MOVE);
+		node = 3 - node;
+	}
+	return NULL;
+}
+
+/* Long-term pins, which repeat while a page of ZONE_MOVABLE is isolated */
+static void pin_urgently(double end)
+{
+	struct io_uring_params params = { 0 };
+	int fd = syscall(__NR_io_uring_setup, 1, &params);
+	struct iovec iov = { .iov_len = BOUND * PAGE };
+	pthread_t thread;
+
+	area = map_area(BOUND * PAGE, false, PROT_READ | PROT_WRITE);
+	memset(area, 1, BOUND * PAGE);
+	iov.iov_base = area;
+	thread = start(binder, NULL);
+	become_urgent();
+	while (now() < end) {
+		wait_a_little();
+		if (!syscall(__NR_io_uring_register, fd,
+			     IORING_REGISTER_BUFFERS, &iov, 1))
+			shared->overlaps++;
+		syscall(__NR_io_uring_register, fd, IORING_UNREGISTER_BUFFERS,
+			NULL, 0);
+	}
+	STORE(&shared->stop, 1);
+	pthread_join(thread, NULL);
+}
+
 /*
  * In a process of its own, which the parent watches: a task that spins in the
  * kernel cannot be killed.
@@ -250,7 +294,7 @@ int main(void)
 	if (fd < 0)
 		ksft_exit_skip("no userfaultfd\n");
 	close(fd);
-	ksft_set_plan(5);
+	ksft_set_plan(6);
 	set_if_there("/proc/sys/kernel/watchdog_thresh", "15");
 	/* That takes a walk of all VMAs for each VMA that is made. */
 	set_if_there("/sys/module/vma_lock_debug/parameters/compare_vmas", "N");
@@ -272,6 +316,7 @@ int main(void)
 	set_if_there("/proc/sys/kernel/sched_rt_runtime_us", "-1");
 	test("a fault in the middle of a change of the tree", fault_urgently);
 	test("maps read in the middle of a change of the tree", read_urgently);
+	test("a long-term pin in the middle of mbind()", pin_urgently);
 	set_if_there("/proc/sys/kernel/sched_rt_runtime_us", "950000");
 	ksft_finished();
 }

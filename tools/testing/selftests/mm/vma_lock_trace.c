@@ -78,6 +78,7 @@ int main(void)
 	double end;
 	size_t i;
 
+	setlinebuf(stdout);
 	ksft_print_header();
 	need_per_vma_lock();
 	if (access(EVENTS, F_OK))
