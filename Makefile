@@ -34,7 +34,7 @@ help:
 	@echo '  make soak       the kselftests over and over in the debug and KCSAN kernels [HOURS=1] [ARCH=arm64]'
 	@echo '  make vmtests    6.1'\''s own selftests/vm and proc, on base and on pervma [KERNEL=debug] [ARCH=arm64]'
 	@echo '  make modules    modules of others, by DKMS, and one of ours, loaded in the guest [KERNEL=debug] [ONLY=PATTERN]'
-	@echo '  make serving    how long requests to MariaDB take while a monitor reads /proc/PID [ROUNDS=5] [SECONDS=20]'
+	@echo '  make serving    how long requests to MariaDB take while a monitor reads /proc/PID [ROUNDS=5] [SECONDS=20] [PAIRS=N]'
 	@echo '  make programs   databases, Java, Node, gcc, gdb, stress-ng on base and on pervma [ONLY=PATTERN] [QUICK=1] [KERNEL=debug] [SECONDS=5]'
 	@echo '  make kvm        6.1'\''s own selftests/kvm, and a guest whose memory is replaced, in a guest of arm64 [ARCH=x86_64] [ONLY=PATTERN]'
 	@echo
@@ -85,7 +85,7 @@ vmtests:
 modules:
 	@scripts/modules.sh $(if $(KERNEL),-k '$(KERNEL)') $(if $(ONLY),'$(ONLY)')
 serving:
-	@$(if $(SECONDS),LOAD_SECONDS='$(SECONDS)') scripts/serving.sh
+	@$(if $(SECONDS),LOAD_SECONDS='$(SECONDS)') $(if $(PAIRS),LOAD_PAIRS='$(PAIRS)') scripts/serving.sh
 programs:
 	@$(if $(SECONDS),LOAD_SECONDS='$(SECONDS)') scripts/programs.sh -k $(or $(KERNEL),pervma) $(if $(ONLY),'$(ONLY)')
 kvm:

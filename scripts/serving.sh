@@ -6,7 +6,7 @@
 usage()
 {
 	cat <<EOF
-usage: scripts/serving.sh [-h]     (make serving [ROUNDS=5] [SECONDS=20])
+usage: scripts/serving.sh [-h]     (make serving [ROUNDS=5] [SECONDS=20] [PAIRS=N])
 
 MariaDB with 8 clients of sysbench (point selects) in a root file system of Debian's
 packages, on 6.1, 6.12 and the series in turn, ROUNDS boots of each. Each boot serves
@@ -14,6 +14,10 @@ for SECONDS: alone; while a monitor reads the server's /proc/PID/smaps_rollup an
 each second; while a client makes and drops a table in memory; and with both. Prints
 medians over the boots of each kernel, and their range: requests a second, and how long
 requests take, in milliseconds. Wants build/rootfs.ext4, which make programs makes, too.
+
+With PAIRS, one boot of the series: N times the load alone, with vm.per_vma_lock on and
+off in random order. Prints both medians, and the ratio within a pair with the 95%
+interval of its median.
 EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }
@@ -22,8 +26,13 @@ rounds_or 5 1
 secs=${LOAD_SECONDS:-20}
 [[ $secs =~ ^[1-9][0-9]*$ ]] || die "SECONDS=$secs: not a number of seconds"
 
+pairs=${LOAD_PAIRS:-0}
+[[ $pairs =~ ^[0-9]+$ ]] || die "PAIRS=$pairs: not a number of pairs"
+
 "$TOP/scripts/programs/rootfs.sh"
-for k in base peer pervma; do "$TOP/scripts/kernel.sh" "$k-net"; done
+kernels=(base peer pervma)
+[ "$pairs" -eq 0 ] || { kernels=(pervma) rounds=1; }
+for k in "${kernels[@]}"; do "$TOP/scripts/kernel.sh" "$k-net"; done
 out=$BUILD/serving
 mkdir -p "$out"
 raw=$out/raw.txt
@@ -33,16 +42,35 @@ cat "$TOP/scripts/programs/lib.sh" > "$out/serving"
 grep -v '/lib.sh"$' "$TOP/scripts/programs/serving" >> "$out/serving"
 chmod +x "$out/serving"
 for ((round = 1; round <= rounds; round++)); do
-	for k in base peer pervma; do
-		say "round $round of $rounds, $k, about $((60 + 6 * secs)) s"
-		"$TOP/vm" -k "$k-net" -c "$(nproc)" -m 3072 -t $((300 + 10 * secs)) -r "$BUILD/rootfs.ext4" \
+	for k in "${kernels[@]}"; do
+		say "round $round of $rounds, $k, about $((60 + (6 + 2 * pairs) * (secs + 1))) s"
+		"$TOP/vm" -k "$k-net" -c "$(nproc)" -m 3072 -t $((300 + (10 + 3 * pairs) * (secs + 1))) -r "$BUILD/rootfs.ext4" \
 			-l "$out/$k" -b clocksource=tsc -f "$out/serving" \
-			-- bash /usr/local/bin/serving "$secs" < /dev/null > "$out/$k.out" ||
+			-- bash /usr/local/bin/serving "$secs" "$pairs" < /dev/null > "$out/$k.out" ||
 			{ tail -n 5 "$out/$k.out" >&2; die "$k: $(cat "$out/$k/conclusion.txt")"; }
 		sed -n "s/^+ /$k /p" "$out/$k.out" >> "$raw"
 		say "$(tail -n 1 "$out/$k.out")"
 	done
 done
+if [ "$pairs" -gt 0 ]; then
+	/usr/bin/python3 - "$raw" <<-'EOF' | tee "$out/pairs.md"
+		import sys
+		rows = [line.split()[1:] for line in open(sys.argv[1])]
+		pairs = list(zip(rows[::2], rows[1::2]))
+		middle = lambda v: (v[(len(v) - 1) // 2] + v[len(v) // 2]) / 2
+		print("\n| | on | off | on / off |\n|---|---|---|---|")
+		for i, what in enumerate(("p50", "p99", "p99.9", "longest", "requests/s"), 1):
+		    value = lambda name: sorted(float(r[i]) for r in rows if r[0] == name)
+		    ratio = sorted(float(a[i]) / float(b[i]) if a[0] == "switch-1" else
+		                   float(b[i]) / float(a[i]) for a, b in pairs)
+		    # The interval of a median, by the order of the values
+		    n = len(ratio)
+		    low = max(0, int(n / 2 - 0.98 * n ** 0.5))
+		    print(f"| {what} | {middle(value('switch-1')):.4g} | {middle(value('switch-0')):.4g} |"
+		          f" {middle(ratio):.3f} ({ratio[low]:.3f}-{ratio[n - 1 - low]:.3f}) |")
+	EOF
+	exit
+fi
 awk "$awk_at"'
 	BEGIN {
 		split("p50 p99 p99.9 longest requests/s", column)
