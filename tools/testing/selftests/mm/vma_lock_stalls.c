@@ -328,7 +328,8 @@ static const struct {
 	  .front = made_cold },
 	{ "UFFDIO_WRITEPROTECT gives way in its VMA", write_protect, 1, writes,
 	  .front = write_protected },
-	{ "mbind gives way", bind_all, MAPS, maps },
+	/* Copies, page by page */
+	{ "mbind gives way", bind_all, 20 * MAPS, maps },
 	{ "munmap gives way", unmap, MAPS, maps },
 	/* Copies without mmap_lock: any kernel lets others by. The contents count. */
 	{ "process_vm_writev copies right", write_other, 0, maps },
@@ -533,6 +534,84 @@ static void test_unmap(void)
 			 strerror(err));
 }
 
+/*
+ * Two threads bind the same pages to nodes of their own. One after the other: all
+ * pages are where the policy says that the last of them has set.
+ */
+#define BOUND 512
+
+static pthread_barrier_t both;
+static int bind_failed;
+
+static void *binds(void *node)
+{
+	unsigned long nodes = (uintptr_t)node;
+
+	do {
+		pthread_barrier_wait(&both);
+		if (syscall(__NR_mbind, area, BOUND * PAGE, MPOL_BIND, &nodes, 8,
+			    MPOL_MF_MOVE | MPOL_MF_STRICT))
+			__atomic_fetch_add(&bind_failed, 1, __ATOMIC_RELAXED);
+		pthread_barrier_wait(&both);
+		/* For the look at what they have done */
+		pthread_barrier_wait(&both);
+	} while (!LOAD(&mapper.stop));
+	return NULL;
+}
+
+/* How many pages are not where the policy says? */
+static int misplaced(void)
+{
+	static int status[BOUND];
+	static void *page[BOUND];
+	unsigned long nodes = 0;
+	int mode, i, n = 0;
+
+	for (i = 0; i < BOUND; i++)
+		page[i] = area + i * PAGE;
+	if (syscall(__NR_get_mempolicy, &mode, &nodes, 64, area, MPOL_F_ADDR) ||
+	    syscall(__NR_move_pages, 0, (long)BOUND, page, NULL, status, 0))
+		return -1;
+	for (i = 0; i < BOUND; i++)
+		n += status[i] < 0 || !(nodes & (1UL << status[i]));
+	return n;
+}
+
+static void test_bind_both(void)
+{
+	unsigned long nodes = 2, rounds = 0;
+	double end = now() + race_seconds();
+	pthread_t thread;
+	int wrong = 0;
+
+	if (access("/sys/devices/system/node/node1", F_OK)) {
+		ksft_test_result_skip("mbind of the same pages: one node\n");
+		return;
+	}
+	area = map_area(BOUND * PAGE, false, PROT_READ | PROT_WRITE);
+	memset(area, 1, BOUND * PAGE);
+	mapper.stop = 0;
+	pthread_barrier_init(&both, NULL, 2);
+	thread = start(binds, (void *)1);
+	do {
+		pthread_barrier_wait(&both);
+		if (syscall(__NR_mbind, area, BOUND * PAGE, MPOL_BIND, &nodes, 8,
+			    MPOL_MF_MOVE | MPOL_MF_STRICT))
+			__atomic_fetch_add(&bind_failed, 1, __ATOMIC_RELAXED);
+		pthread_barrier_wait(&both);
+		wrong += !!misplaced();
+		rounds++;
+		STORE(&mapper.stop, now() > end || wrong);
+		pthread_barrier_wait(&both);
+	} while (!mapper.stop);
+	pthread_join(thread, NULL);
+	munmap(area, BOUND * PAGE);
+	ksft_print_msg("mbind of the same pages: %lu rounds\n", rounds);
+	ksft_test_result(!bind_failed && !wrong,
+			 "mbind of the same pages: %d calls failed, %d times misplaced\n",
+			 bind_failed, wrong);
+}
+
 static void *locks(void *unused)
 {
 	mlock(area, size);
@@ -692,7 +771,7 @@ static void test_close(bool on)
 
 int main(int argc, char **argv)
 {
-	unsigned int plan = 5;	/* those that are no row of calls[] */
+	unsigned int plan = 6;	/* those that are no row of calls[] */
 	unsigned long i;
 
 	setlinebuf(stdout);
@@ -708,6 +787,7 @@ int main(int argc, char **argv)
 		test(i);
 	test_unmap();
 	test_unmap_asleep();
+	test_bind_both();
 	test_first_touch();
 	test_close(false);
 	test_close(true);
