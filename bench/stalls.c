@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <linux/mempolicy.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
@@ -201,6 +202,46 @@ static void register_buffers(void)
 		      1), "io_uring_register");
 }
 
+/* All pages to one node, and then to the other */
+static void bind_to(unsigned long nodes)
+{
+	must(!syscall(__NR_mbind, area, size, MPOL_BIND, &nodes, 8, MPOL_MF_MOVE),
+	     "mbind to a second node");
+}
+
+static void move_to_node(void)
+{
+	bind_to(1);
+	bind_to(2);
+}
+
+/* A driver's ->mmap, in a process with many VMAs */
+#define VMAS 10000
+
+static void make_vmas(void)
+{
+	static char *many;
+	int i;
+
+	if (many)
+		return;
+	many = map(VMAS * PAGE);
+	for (i = 0; i < VMAS; i += 2)
+		must(!mprotect(many + i * PAGE, PAGE, PROT_READ), "mprotect");
+}
+
+static void map_device(void)
+{
+	int fd = open("/dev/zero", O_RDONLY), i;
+
+	for (i = 0; i < 1000; i++) {
+		char *p = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 0);
+
+		must(p != MAP_FAILED && !munmap(p, PAGE), "mmap of /dev/zero");
+	}
+	close(fd);
+}
+
 static const struct {
 	const char *name;
 	void (*before)(void), (*call)(void);
@@ -222,6 +263,9 @@ static const struct {
 	{ "mremap", fill, move },
 	{ "fork", fill, do_fork },
 	{ "UFFDIO_WRITEPROTECT", allow, write_protect },
+	{ "mbind", fill, move_to_node },
+	/* Last, for its VMAs stay. */
+	{ "/dev/zero,10000_VMAs", make_vmas, map_device },
 };
 
 #define NR_CALLS ((int)(sizeof(calls) / sizeof(*calls)))

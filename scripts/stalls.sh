@@ -27,7 +27,7 @@ rm -f "$raw"
 for ((round = 1; round <= rounds; round++)); do
 	for k in base peer pervma; do
 		say "round $round of $rounds, $k, about two minutes"
-		"$TOP/vm" -p -k "$k" -m 2048 -f "$BUILD/bench/stalls" -b clocksource=tsc -- \
+		"$TOP/vm" -p -k "$k" -m 2048 -q "$(two_nodes 1024)" -f "$BUILD/bench/stalls" -b clocksource=tsc -- \
 			stalls -p < /dev/null | while read -r line; do
 				echo "$k $line" >> "$raw"
 				say "$k: ${line%% *}"
