@@ -254,7 +254,7 @@ void vma_prepare_first_touch(struct vm_area_struct *vma)
 	struct mm_struct *mm = vma->vm_mm;
 
 	if (READ_ONCE(mm->vma_lock.first_touches) < FIRST_TOUCHES ||
-	    vma->anon_vma || !vma_is_anonymous(vma) ||
+	    vma->anon_vma || vma->vm_file || !vma_is_anonymous(vma) ||
 	    !(vma->vm_flags & VM_WRITE) || !mm_is_shared(mm))
 		return;
 	vma_assert_write_locked(vma);

@@ -154,15 +154,15 @@ amended_commit_comes_back()
 {
 	copy
 	cd "$BUILD/copy/build/linux"
-	sed -i 's/A glance, to save/A first glance, to save/' mm/vma_lock.c
+	sed -i 's/what the last reader did happened/what the last readers did happened/' mm/vma_lock.c
 	local c
 	c=$(git log --format=%H -1 --diff-filter=A -- mm/vma_lock.c)
 	git commit -q -a --fixup "$c"
 	GIT_SEQUENCE_EDITOR=: git rebase -q -i --autosquash base
 	"$BUILD/copy/scripts/refresh.sh"
 	cd "$BUILD/copy"
-	grep -q 'A first glance' mm/vma_lock.c
-	sed -i 's/A first glance, to save/A glance, to save/' mm/vma_lock.c
+	grep -q 'what the last readers did' mm/vma_lock.c
+	sed -i 's/what the last readers did happened/what the last reader did happened/' mm/vma_lock.c
 	same
 }
 reordered_commits_come_back()
@@ -450,15 +450,15 @@ interrupts_lose_nothing()
 		diff -r "$BUILD/plain" "$BUILD/plain.$state"
 	done
 	copy
-	sed -i 's/A glance, to save/A first glance, to save/' "$t/mm/vma_lock.c"
+	sed -i 's/what the last reader did happened/what the last readers did happened/' "$t/mm/vma_lock.c"
 	git -C "$t" commit -q -a --fixup "$(git -C "$t" log --format=%H -1 --diff-filter=A -- mm/vma_lock.c)"
 	GIT_SEQUENCE_EDITOR=: git -C "$t" rebase -q -i --autosquash base
 	for _ in $(seq $times); do
 		within=9000 after_a_while "$c/scripts/refresh.sh"
 	done
 	"$c/scripts/refresh.sh"
-	grep -q 'A first glance' "$c/mm/vma_lock.c"
-	sed -i 's/A first glance, to save/A glance, to save/' "$c/mm/vma_lock.c"
+	grep -q 'what the last readers did' "$c/mm/vma_lock.c"
+	sed -i 's/what the last readers did happened/what the last reader did happened/' "$c/mm/vma_lock.c"
 	same
 	for _ in $(seq $times); do
 		within=9000 after_a_while "$c/scripts/tree.sh"

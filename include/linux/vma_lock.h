@@ -119,6 +119,36 @@ static inline void mm_vma_lock_init(struct mm_struct *mm)
 	mm->vma_lock.slot_cpus = 0;
 	atomic_set(&mm->vma_lock.nr_hot, 0);
 	mm->vma_lock.writer.task = NULL;
+	init_rwsem(&mm->vma_lock.migration);
+}
+
+/**
+ * mm_migration_lock - before the pages of a mm are moved, or looked for
+ * @mm: the mm
+ * @moves: whether the caller moves pages with mmap_lock released, as mbind() does
+ *
+ * Context: May sleep. The caller does not hold mmap_lock.
+ * Return: 0, or -EINTR after a fatal signal.
+ */
+static inline int __must_check mm_migration_lock(struct mm_struct *mm,
+						 bool moves)
+{
+	return moves ? down_write_killable(&mm->vma_lock.migration) :
+		       down_read_killable(&mm->vma_lock.migration);
+}
+
+static inline void mm_migration_unlock(struct mm_struct *mm, bool moves)
+{
+	if (moves)
+		up_write(&mm->vma_lock.migration);
+	else
+		up_read(&mm->vma_lock.migration);
+}
+
+/* For callers that may not fail, and move nothing that way */
+static inline void mm_migration_wait(struct mm_struct *mm)
+{
+	down_read(&mm->vma_lock.migration);
 }
 
 static inline void vma_lock_init(struct vm_area_struct *vma)
@@ -339,6 +369,12 @@ static inline void vma_assert_stable(const struct vm_area_struct *vma)
 /* mmap_lock alone excludes: what follows costs nothing and promises nothing. */
 static inline bool vma_lock_is_on(void) { return false; }
 static inline void mm_vma_lock_init(struct mm_struct *mm) { }
+static inline int mm_migration_lock(struct mm_struct *mm, bool moves)
+{
+	return 0;
+}
+static inline void mm_migration_unlock(struct mm_struct *mm, bool moves) { }
+static inline void mm_migration_wait(struct mm_struct *mm) { }
 static inline void vma_lock_init(struct vm_area_struct *vma) { }
 static inline void vma_start_write(struct vm_area_struct *vma) { }
 static inline int vma_start_write_killable(struct vm_area_struct *vma)

@@ -3,6 +3,7 @@
 #define _LINUX_VMA_LOCK_TYPES_H
 
 #include <linux/lockdep_types.h>
+#include <linux/rwsem.h>
 #include <linux/types.h>
 
 /*
@@ -60,6 +61,9 @@ struct vma_lock {
  * @slot_cpus: the CPUs, modulo 64, of which a reader of this mm has claimed a slot.
  *	Bits are never cleared.
  * @writer: the holder of mmap_lock that waits for readers to leave a VMA.
+ * @migration: held for write by mbind(), which moves pages after it has released
+ *	mmap_lock; for read by what looks for the pages of the mm, or changes its
+ *	policies, and has to wait for that. Taken before mmap_lock.
  */
 struct mm_vma_lock {
 	u64 mm_lock_seq;
@@ -69,6 +73,7 @@ struct mm_vma_lock {
 	atomic_t nr_hot;
 	unsigned long slot_cpus;
 	struct rcuwait writer;
+	struct rw_semaphore migration;
 };
 
 #else

@@ -271,6 +271,9 @@ struct rw_semaphore {
 	int readers;
 	struct task_struct *owner;
 };
+#define init_rwsem(sem)		do { } while (0)
+int down_read_killable(struct rw_semaphore *sem);
+void down_read(struct rw_semaphore *sem);
 void down_write(struct rw_semaphore *sem);
 int down_write_killable(struct rw_semaphore *sem);
 bool down_write_trylock(struct rw_semaphore *sem);

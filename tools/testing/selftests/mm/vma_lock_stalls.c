@@ -110,13 +110,13 @@ static long faults(void)
  * Is write permission gone from this entry, and not from the VMA yet? Then a write
  * takes a fault. Not where the write is refused.
  */
-static bool entry_revoked(volatile char *p)
+static bool entry_revoked(char *p)
 {
 	long before = faults();
 
 	if (sigsetjmp(back, 1))
 		return false;
-	*p = 2;
+	STORE(p, 2);
 	return faults() > before;
 }
 
