@@ -11,7 +11,7 @@ boots=5
 	echo "writers to 2%. Exit status 1 if a fault costs 0.3% more than base's, one of the"
 	echo "kernel 0.7%, the first touch of a VMA 1.5%, calls that fault in 2% (of one page, with"
 	echo "two threads, 12%), writers 4%, a fork of many VMAs and reading maps 5%, the former with"
-	echo "two threads 7.5%, or if a hold that write-locks every VMA takes more than 100 for each."
+	echo "two threads 7.5%, or if a hold that write-locks every VMA takes more than 200 for each."
 	echo "make profile shows the functions of a row."
 	echo "The peer's column is there where that kernel is built, or COST_PEER=1 builds it;"
 	echo "it does not count for the exit status."
@@ -73,12 +73,12 @@ awk "$awk_at"'
 			what = name[i]
 			b = count("base", what); p = count("pervma", what)
 			# Base has no such hold: so many instructions for each VMA
-			fits = what ~ /^wide/ ? p <= 100 : b && p <= b * bound(what)
+			fits = what ~ /^wide/ ? p <= 200 : b && p <= b * bound(what)
 			more += !fits
 			printf "%-28s %8.0f %8.0f %8.4f", what, b, p, b ? p / b : 0
 			if (("peer", what) in list)
 				printf " %8.0f %8.4f", count("peer", what), count("peer", what) / b
-			print fits ? "" : "  more than " (what ~ /^wide/ ? "100" : bound(what))
+			print fits ? "" : "  more than " (what ~ /^wide/ ? "200" : bound(what))
 		}
 		exit more || !names
 	}
