@@ -890,8 +890,8 @@ abort:
  * @address: the address
  *
  * For page faults, which release the VMA before most waits for I/O. A holder that
- * is about to sleep for long calls vma_read_may_sleep() first. The reference to mm_users is
- * the task's own, which it got before it ran: no barrier is needed here.
+ * is about to sleep for long calls vma_read_may_sleep() first. The reference to
+ * mm_users is the task's own, which it got before it ran: no barrier is needed here.
  *
  * Context: Process context. Does not sleep.
  * Return: the VMA, locked for reading, or NULL.

@@ -278,15 +278,16 @@ static int write_protect(void)
 	return ioctl(uffd_fd, UFFDIO_WRITEPROTECT, &wp);
 }
 
+static int bind_to(size_t bytes, unsigned long nodes)
+{
+	return syscall(__NR_mbind, area, bytes, MPOL_BIND, &nodes, 8,
+		       MPOL_MF_MOVE | MPOL_MF_STRICT);
+}
+
 /* All pages to one node, and then to the other */
 static int bind_all(void)
 {
-	unsigned long first = 1, second = 2;
-
-	return syscall(__NR_mbind, area, size, MPOL_BIND, &first, 8,
-		       MPOL_MF_MOVE | MPOL_MF_STRICT) ||
-		syscall(__NR_mbind, area, size, MPOL_BIND, &second, 8,
-			MPOL_MF_MOVE | MPOL_MF_STRICT);
+	return bind_to(size, 1) || bind_to(size, 2);
 }
 
 static int make_cold(void)
@@ -547,16 +548,18 @@ static void test_unmap(void)
 static pthread_barrier_t both;
 static int bind_failed;
 
-static void *binds(void *node)
+static void bind_together(unsigned long nodes)
 {
-	unsigned long nodes = (uintptr_t)node;
+	pthread_barrier_wait(&both);
+	if (bind_to(BOUND * PAGE, nodes))
+		__atomic_fetch_add(&bind_failed, 1, __ATOMIC_RELAXED);
+	pthread_barrier_wait(&both);
+}
 
+static void *binds(void *nodes)
+{
 	do {
-		pthread_barrier_wait(&both);
-		if (syscall(__NR_mbind, area, BOUND * PAGE, MPOL_BIND, &nodes, 8,
-			    MPOL_MF_MOVE | MPOL_MF_STRICT))
-			__atomic_fetch_add(&bind_failed, 1, __ATOMIC_RELAXED);
-		pthread_barrier_wait(&both);
+		bind_together((uintptr_t)nodes);
 		/* For the look at what they have done */
 		pthread_barrier_wait(&both);
 	} while (!LOAD(&mapper.stop));
@@ -583,7 +586,7 @@ static int misplaced(void)
 
 static void test_bind_both(void)
 {
-	unsigned long nodes = 2, rounds = 0;
+	unsigned long rounds = 0;
 	double end = now() + race_seconds();
 	pthread_t thread;
 	int wrong = 0;
@@ -598,11 +601,7 @@ static void test_bind_both(void)
 	pthread_barrier_init(&both, NULL, 2);
 	thread = start(binds, (void *)1);
 	do {
-		pthread_barrier_wait(&both);
-		if (syscall(__NR_mbind, area, BOUND * PAGE, MPOL_BIND, &nodes, 8,
-			    MPOL_MF_MOVE | MPOL_MF_STRICT))
-			__atomic_fetch_add(&bind_failed, 1, __ATOMIC_RELAXED);
-		pthread_barrier_wait(&both);
+		bind_together(2);
 		wrong += !!misplaced();
 		rounds++;
 		STORE(&mapper.stop, now() > end || wrong);
