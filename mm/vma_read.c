@@ -55,9 +55,16 @@ void __mmap_read_give_way(struct mm_struct *mm, int *locked)
 	usleep_range(10, 100);
 }
 
-/* lock_vma_under_rcu(), after the writer that has the VMA; NULL if there is none. */
-static struct vm_area_struct *lock_vma_wait(struct mm_struct *mm,
-					    unsigned long addr)
+/**
+ * lock_vma_wait - the VMA that holds an address, after the writer that has it
+ * @mm: the mm; the caller holds a reference of its own to mm_users
+ * @addr: the address
+ *
+ * Context: May sleep, for mmap_lock. The caller holds neither mmap_lock nor a VMA
+ * lock.
+ * Return: the VMA, locked for reading, or NULL: there is none, or a fatal signal.
+ */
+struct vm_area_struct *lock_vma_wait(struct mm_struct *mm, unsigned long addr)
 {
 	struct vm_area_struct *vma = lock_vma_briefly(mm, addr);
 

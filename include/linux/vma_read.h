@@ -76,6 +76,7 @@ static inline void mmap_read_give_way(struct mm_struct *mm, int *locked)
 
 struct vm_area_struct *vma_try_read_lock(struct mm_struct *mm,
 					 unsigned long addr);
+struct vm_area_struct *lock_vma_wait(struct mm_struct *mm, unsigned long addr);
 int vma_read_range(struct mm_struct *mm, unsigned long *start,
 		   unsigned long end, vma_visit_t *visit, unsigned long arg,
 		   bool in_parts);
@@ -119,6 +120,12 @@ static inline void mmap_read_give_way(struct mm_struct *mm, int *locked) { }
 
 static inline struct vm_area_struct *vma_try_read_lock(struct mm_struct *mm,
 						       unsigned long addr)
+{
+	return NULL;
+}
+
+static inline struct vm_area_struct *lock_vma_wait(struct mm_struct *mm,
+						   unsigned long addr)
 {
 	return NULL;
 }
