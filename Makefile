@@ -8,7 +8,7 @@ help:
 	@echo
 	@echo 'Begin'
 	@echo '  make deps       install what the rest needs (Debian 12, as root) [GROUP=demo|test|bench|deb|...]'
-	@echo '  make demo       from nothing to the table: build, boot, page-fault A/B'
+	@echo '  make demo       from nothing to the table: build, boot, page-fault A/B [PAIRS=100]'
 	@echo '  ./vm -h         boot one of the kernels in QEMU and run a command in it'
 	@echo
 	@echo 'Use the series'
@@ -59,7 +59,7 @@ yes = $(if $(filter-out $(no),$($(1))),$(2))
 deps:
 	@scripts/deps.sh $(if $(GROUP),-g '$(GROUP)')
 demo:
-	@scripts/demo.sh
+	@$(if $(PAIRS),LOAD_PAIRS='$(PAIRS)') scripts/demo.sh
 test:
 	@scripts/test.sh $(if $(ONLY),'$(ONLY)')
 check:

@@ -25,7 +25,7 @@ static inline long now(void)
 	return ts.tv_sec * 1000000000L + ts.tv_nsec;
 }
 
-/* The calling thread, and those that it makes: to CPU 0 if @first, else to the others */
+/* Pin this thread and those that it makes: to CPU 0 if @first, else to the others. */
 static inline void pin(int first)
 {
 	cpu_set_t set;

@@ -3,17 +3,17 @@
  * A QEMU plugin: the memory that page faults touch, by cache line.
  *
  * The guest opens and closes a window on each of its vCPUs with an instruction
- * that does nothing else (bench/conflicts_load.c). Within it, every access
- * between an entry to the kernel and the return to user mode is kept, and added
- * up on the return if it was a page fault. Interrupts and exceptions within are
- * left out. What called the scheduler is dropped whole, so that no other task
- * and no half of a fault is counted.
+ * that does nothing else (bench/conflicts_load.c). Within a window, the plugin keeps
+ * every access between an entry to the kernel and the return to user mode. On the
+ * return it adds the accesses up if the entry was a page fault. Interrupts and
+ * exceptions within the entry are left out. An entry that called the scheduler is
+ * dropped whole, so that no other task and no half of a fault is counted.
  *
- * Output, at the end: for each window "faults WINDOW COUNTED DROPPED"; for each
- * line that one vCPU wrote and another touched, and each function that did,
- * "WINDOW LINE FUNCTION SYMBOL READS WRITES WRITTEN", the last being how many
- * faults wrote it. "-" for a function is all of them together; SYMBOL is where the
- * line is, if in the kernel's image, or "-".
+ * Output, at the end: for each window "faults WINDOW COUNTED DROPPED". For each line
+ * that one vCPU wrote and another touched, and each function that touched it, "WINDOW
+ * LINE FUNCTION SYMBOL READS WRITES WRITTEN". WRITTEN is how many faults wrote the line.
+ * "-" for a function is all functions together. SYMBOL is the symbol of the line if it
+ * is in the kernel's image, or "-".
  * scripts/conflicts.sh makes the tables.
  */
 #include <inttypes.h>
@@ -28,7 +28,7 @@
 
 EXPORT int qemu_plugin_version = 1;
 
-/* What an instruction, but for RETURN the first of a function, says of an entry */
+/* Events of an entry. All but RETURN are the first instruction of a function. */
 enum { VECTOR = 1, SCHEDULE, FAULT, RETURN };
 /* Windows from 2 on are for page faults; 1 is for any entry (system calls). */
 enum { CLOSED, SYSCALLS };
@@ -42,7 +42,7 @@ struct access {
 #define MAX_VCPUS 64
 #define MAX_ACCESSES 16384
 
-/* Each is its vCPU's own: QEMU runs the callbacks in the vCPU's thread. */
+/* Each belongs to one vCPU: QEMU runs the callbacks in the vCPU's thread. */
 static struct vcpu {
 	int window;
 	int depth;		/* exceptions that have not returned */
@@ -52,17 +52,17 @@ static struct vcpu {
 } *vcpus[MAX_VCPUS];
 
 /*
- * What the faults of all vCPUs did to a line, in one function or (NULL) in any.
- * Kept in an open hash.
+ * What the faults of all vCPUs did to a line, in one function or (NULL) in any
+ * function. Kept in an open hash.
  */
 static struct total {
 	uint64_t line;
 	const struct symbol *function;
-	int window;		/* 0: the place is free */
-	unsigned int vcpu;	/* the first that touched it */
-	bool others;		/* and others did */
+	int window;		/* 0: this one is free */
+	unsigned int vcpu;	/* the first vCPU that touched it */
+	bool others;		/* others touched it, too */
 	unsigned int reads, writes, written;
-	unsigned long last_written;	/* by which fault */
+	unsigned long last_written;	/* the last fault that wrote it */
 } *totals;
 
 #define TOTALS_BITS 21
@@ -80,7 +80,7 @@ static int classify(const char *name)
 		return FAULT;
 	if (!strcmp(name, "__schedule"))
 		return SCHEDULE;
-	/* x86-64: the IDT's; arm64: the vectors', not what these call. */
+	/* x86-64: entries of the IDT. arm64: the vectors, not the handlers they call. */
 	if (!strncmp(name, "asm_", 4))
 		return VECTOR;
 	if ((!strncmp(name, "el0t_", 5) || !strncmp(name, "el1h_", 5)) &&
@@ -89,7 +89,7 @@ static int classify(const char *name)
 	return 0;
 }
 
-/* Where a line's total is, or is to be */
+/* The total of a line, or the free place for it */
 static struct total *find(uint64_t line, const struct symbol *function,
 			  int window)
 {
@@ -151,7 +151,7 @@ static void forget_entry(struct vcpu *v)
 	v->dropped = false;
 }
 
-/* User mode: the entry before, if there was one, is over. */
+/* User mode: the entry before it, if there was one, has ended. */
 static void on_user(unsigned int vcpu, void *data)
 {
 	struct vcpu *v = vcpus[vcpu];
@@ -205,7 +205,7 @@ static void on_access(unsigned int vcpu, uint32_t info, uint64_t vaddr,
 	} else {
 		a--;
 	}
-	/* An atomic read-modify-write comes as one store. */
+	/* An atomic read-modify-write is reported as one store. */
 	if (qemu_plugin_mem_is_store(info))
 		a->writes++;
 	else

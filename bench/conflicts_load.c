@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Page faults for bench/conflicts.c: a thread pinned to each CPU touches small
- * anonymous pages, first all in one VMA, then each thread in its own: cut out of
- * one mapping, and mapped one after the other; in one VMA whose protection changes
- * every 1000 faults; last they read pages of one VMA by process_vm_readv(). The page
- * tables are there before, and threads don't share any of the lowest level.
+ * anonymous pages. First all threads do so in one VMA. Then each does so in a VMA of
+ * its own: cut out of one mapping, and mapped one after the other. Then all do so in
+ * one VMA whose protection changes every 1000 faults. Last they read pages of one VMA
+ * by process_vm_readv(). The page tables are there before. Threads share no page table
+ * of the lowest level.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -24,9 +25,9 @@
 
 #define PAGE 4096UL
 #define FAULTS 2048
-#define BATCH 1000		/* faults to an mprotect() */
+#define BATCH 1000		/* faults per mprotect() */
 #define WARM 64			/* rounds in which each thread faults once */
-#define SLICE (4UL << 20)	/* of a thread; FAULTS pages over two threads */
+#define SLICE (4UL << 20)	/* of a thread: FAULTS pages by two threads */
 
 /* The windows of bench/conflicts.c */
 enum { CLOSED, SYSCALLS, ONE_VMA, CUT, MAPPED, PROTECTED, REMOTE };
@@ -66,7 +67,7 @@ static void give_back(char *mem)
 		die("madvise");
 }
 
-/* Which changes nothing that a fault would see */
+/* Changes nothing that matters to a fault. */
 static void change_protection(void)
 {
 	static int exec = PROT_EXEC;
@@ -76,7 +77,7 @@ static void change_protection(void)
 	exec ^= PROT_EXEC;
 }
 
-/* Not counted: by the writer among the threads, while the others wait */
+/* One thread changes the protection while the others wait. That is not counted. */
 static void fault_in_batches(char *mem, bool writer)
 {
 	size_t i, n = FAULTS / threads, step = BATCH / threads;
@@ -92,7 +93,7 @@ static void fault_in_batches(char *mem, bool writer)
 	}
 }
 
-/* A page that is absent in each call, so that each has a fault */
+/* Each call reads an absent page, so each call has a fault. */
 static void read_remote(char *mem)
 {
 	static __thread char buffer[PAGE];
@@ -124,14 +125,14 @@ static void *fault(void *arg)
 		die("sched_setaffinity");
 	touch(mem, 0, FAULTS / threads);
 	give_back(mem);
-	/* By turns, so that whoever looks for it sees one VMA with many users. */
+	/* Fault in turn: so the kernel sees that one VMA has many users. */
 	for (i = 0; i < WARM; i++) {
 		pthread_barrier_wait(&barrier);
 		touch(mem, i % (FAULTS / threads), i % (FAULTS / threads) + 1);
 	}
 	give_back(mem);
 
-	/* A call that takes mmap_lock for read: so its lines are known. */
+	/* A call that takes mmap_lock for read: it shows the lines of mmap_lock. */
 	MARK(SYSCALLS);
 	for (i = 0; i < 8; i++)
 		mincore(mem, PAGE, &vec);
@@ -152,12 +153,12 @@ static void *fault(void *arg)
 		touch(mem, 0, FAULTS / threads);
 		MARK(CLOSED);
 	}
-	/* Nobody exits, and unmaps a stack, while others are at it. */
+	/* No thread may exit, and unmap its stack, while others still fault. */
 	pthread_barrier_wait(&barrier);
 	return NULL;
 }
 
-/* How many VMAs that can be written to lie in [start, end) */
+/* How many writable VMAs lie in [start, end) */
 static long vmas(char *start, char *end)
 {
 	FILE *f = fopen("/proc/self/maps", "r");
@@ -224,7 +225,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "conflicts_load: THREADS is a number from 2 to 64\n");
 		return 2;
 	}
-	/* Not by madvise() of each thread, which would split the one VMA */
+	/* Not by madvise() of each thread, which would split the shared VMA */
 	if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0))
 		die("prctl");
 	for (layout = ONE_VMA; layout <= REMOTE; layout++)

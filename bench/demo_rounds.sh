@@ -1,33 +1,23 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# In the guest: each load with the switch off and on in turn, ROUNDS times.
-# usage: demo_rounds.sh ROUNDS
-switch=/proc/sys/vm/per_vma_lock
+# Runs in the guest: each load in pairs of windows, the switch off and on in random order.
+# usage: demo_rounds.sh PAIRS CPUS
+pairs=$1 cpus=$2
 
-counters()
+# run NAME ARG...: prints a line for each pair
+run()
 {
-	grep -E '^(pgfault|vma_lock_[a-z]*) ' /proc/vmstat
+	name=$1
+	shift
+	echo "# $name: $pairs pairs, $((pairs * 22 / 100)) s"
+	fault_load -s 100 -a "$pairs" "$@" | sed "s/^/pair $name /"
 }
 
-round=0
-while [ $((round += 1)) -le "$1" ]; do
-	echo "# round $round of $1"
-	for load in own one own-map one-map; do
-		case $load in
-		own) args="-t 4" ;;
-		one) args="-t 4 -1" ;;
-		own-map) args="-t 3 -w" ;;
-		one-map) args="-t 3 -w -1" ;;
-		esac
-		for state in off on; do
-			case $state in off) echo 0 ;; on) echo 1 ;; esac > $switch
-			counters > /tmp/before
-			# shellcheck disable=SC2086
-			echo "load $load $state $(fault_load $args)"
-			counters | while read -r name value; do
-				old=$(sed -n "s/^$name //p" /tmp/before)
-				echo "vmstat $name $state $((value - old))"
-			done
-		done
-	done
-done
+run alone -t 1
+if [ "$cpus" -gt 1 ]; then
+	run own -t "$cpus"
+	run one -t "$cpus" -1
+	run own-map -t $((cpus - 1)) -w
+	[ "$cpus" -eq 2 ] || run one-map -t $((cpus - 1)) -w -1
+fi
+grep -E '^(pgfault|vma_lock_[a-z]*) ' /proc/vmstat | sed 's/^/vmstat /'

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How long mmap() and munmap() take while others read /proc/PID/maps: a process
- * with many VMAs maps and unmaps a page, and others read its maps over and over.
+ * How long mmap() and munmap() take while others read /proc/PID/maps. A process with
+ * many VMAs maps and unmaps a page. Other processes read its maps over and over.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -90,7 +90,7 @@ int main(int argc, char **argv)
 	}
 	if (pinned)
 		pin(1);
-	/* Not before each has something to read with */
+	/* Wait until the readers read. */
 	while (__atomic_load_n(reads, __ATOMIC_RELAXED) < (unsigned long)readers)
 		;
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How long mmap() and munmap() take beside threads that page a file in.
+ * How long mmap() and munmap() take concurrently with threads that page a file in.
  *
- * The readers touch pages of the file at random, each of which has to come from
- * the disk. The mapping thread maps 64 KiB and unmaps it, over and over. Prints
- * median and 99th percentile of these pairs in microseconds, their number, and
- * how many pages the readers touched meanwhile. With -w they write instead, to
- * pages that are in the cache and have no block yet.
+ * The readers touch pages of the file at random. Each page must come from the disk.
+ * The mapping thread maps 64 KiB and unmaps it, over and over. The program prints the
+ * median and 99th percentile of these pairs of calls in microseconds, their number, and
+ * how many pages the readers touched meanwhile. With -w the threads write instead, to
+ * pages that have no block yet.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -76,7 +76,7 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* A file with contents, or one that is all hole, out of the cache */
+/* Make a file that is not in the cache: with contents, or for -w all hole. */
 static int make_file(const char *name)
 {
 	int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# In the guest, with a disk: page-ins, the switch off and on in turn, ROUNDS times.
+# Runs in the guest, with a disk: page-ins, the switch off and on in turn, ROUNDS times.
 # usage: page_in_rounds.sh ROUNDS
 set -e
 mkdir /tmp/disk

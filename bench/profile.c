@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A QEMU plugin: instructions that the kernel runs, by function, while the guest
- * has a window open (bench/mark.h). For guests of one vCPU. Counts what a block
- * of translated code has, whether or not it ends early, by a fault.
+ * A QEMU plugin: counts the instructions that the kernel runs, by function, while the
+ * guest has a window open (bench/mark.h). For guests of one vCPU. It counts all
+ * instructions of a block of translated code, even if a fault ends the block early.
  *
  * Output, at the end: "COUNT FUNCTION" for each function.
  */
@@ -14,7 +14,7 @@ EXPORT int qemu_plugin_version = 1;
 static bool is_open;
 static FILE *out;
 
-/* Instructions of a block that are one function's */
+/* The instructions of a block that belong to one function */
 struct part {
 	struct symbol *function;
 	unsigned long n;

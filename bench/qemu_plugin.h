@@ -3,8 +3,8 @@
 #define QEMU_PLUGIN_H
 
 /*
- * Of QEMU's plugin interface, version 1 (7.2 has it), what bench/conflicts.c uses:
- * Debian has no package with QEMU's header.
+ * The part of QEMU's plugin interface, version 1 (7.2 has it), that the plugins in
+ * bench/ use. Debian has no package with QEMU's header.
  */
 #include <stdbool.h>
 #include <stddef.h>

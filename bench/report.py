@@ -24,7 +24,7 @@ NOTE = "TCG ratios are no hardware throughput."
 
 
 def read(path):
-    """{(case, variant): {tasks: {kernel: [value]}}}, the VMAs, and latencies"""
+    """Return {(case, variant): {tasks: {kernel: [value]}}}, the VMAs, and latencies"""
     values = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     vmas, latency = defaultdict(set), defaultdict(lambda: defaultdict(int))
     with open(path, newline="") as f:
@@ -36,6 +36,12 @@ def read(path):
             values[key][tasks][r["kernel"]].append(float(r["value"]))
             if r["vmas"]:
                 vmas[key, tasks].add(r["vmas"])
+    # Drop cases that did not end on some kernel: they can't be compared.
+    for key, by in list(values.items()):
+        for tasks in [t for t, v in by.items() if len(v) < len(KERNELS)]:
+            del by[tasks]
+        if not by:
+            del values[key]
     return values, vmas, latency
 
 
@@ -74,7 +80,7 @@ def lines(values, variant, path, names, caption):
             low = [m - min(values[key][t][k]) / unit for t, m in zip(x, mid)]
             high = [max(values[key][t][k]) / unit - m for t, m in zip(x, mid)]
             colour, marker, style = STYLE[k]
-            # A little aside, so that the spreads do not hide each other
+            # Shift each kernel a little, so that the spreads do not hide each other.
             aside = (KERNELS.index(k) - 1.5) * 0.05
             ax.errorbar([t + aside for t in x], mid, yerr=[low, high], color=colour,
                         marker=marker, ls=style, ms=4, lw=1.3, elinewidth=0.8, capsize=2)
@@ -88,7 +94,8 @@ def lines(values, variant, path, names, caption):
 
 
 def mixed(values, path, names, caption):
-    """Both sides of a load: faults across, maps up; a faint mark a round, a number that of tasks"""
+    """Plot both sides of a load: faults across, maps up. A faint mark is a round, a number
+    is that of tasks."""
     cases = [c for c in ("mixed", "mixed-1") if (c, "faults") in values]
     if not cases:
         return False
@@ -125,7 +132,7 @@ def cumulative(latency, path, names, caption):
     for k in KERNELS:
         total, seen, x, y = sum(latency[k].values()), 0, [], []
         for us in sorted(latency[k]):
-            # How many took at least that long
+            # How many calls took at least that long
             x.append(us)
             y.append(100 * (total - seen) / total)
             seen += latency[k][us]
@@ -151,7 +158,7 @@ def number(v):
 
 
 def most_areas(seen):
-    """Of 'VMAs of AREAS' those that caught the most areas mapped"""
+    """Of strings 'VMAs of AREAS', return those with the most areas mapped"""
     most = max((int(v.split()[-1]) for v in seen), default=0)
     return ", ".join(sorted(v for v in seen if int(v.split()[-1]) == most))
 
@@ -165,23 +172,23 @@ def mean(ratios):
 
 
 def verdict(by, k):
-    """Do all rounds of the series lie above, or below, all of kernel K?"""
+    """Do all rounds of the series lie above, or below, all rounds of kernel K?"""
     if min(by["on"]) > max(by[k]):
         return "more"
     return "less" if max(by["on"]) < min(by[k]) else "overlap"
 
 
-OURS = "bench."     # a program of ours beside will-it-scale's own of that name
+OURS = "bench."     # our program of the same name as one of will-it-scale
 
 
 def both(values):
-    """What will-it-scale's programs say, and what ours of the same name do"""
+    """Compare the verdicts of will-it-scale's programs with those of ours of the same name"""
     md = []
     for (case, mode), of in values.items():
         ours = values.get((OURS + case, mode), {})
         for tasks in sorted(set(of) & set(ours)):
             say = [verdict(v[tasks], k) for k in ("base", "peer") for v in (of, ours)]
-            # "overlap" leaves open what the other has settled.
+            # "overlap" contradicts neither of the other verdicts.
             fits = all(a == b or "overlap" in (a, b) for a, b in (say[:2], say[2:]))
             md.append(f"| {case} | {mode} | {tasks} | " + " | ".join(say) +
                       f" | {'yes' if fits else 'no'} |")
@@ -195,7 +202,7 @@ def ratio(a, b):
 
 
 def answer(values, latency):
-    """The result: ratios of medians by number of tasks, in the mean of the cases"""
+    """The result: ratios of medians by number of tasks, as means over the cases"""
     threads = [by for key, by in values.items() if key[1] == "threads" and not key[0].startswith(OURS)]
     numbers = sorted({t for by in values.values() for t in by})
     rows, text = [], []

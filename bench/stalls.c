@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One thread's long call, and how long another thread's mmap(), first touch and
- * munmap() of a page take beside it. Only what overlaps with a call is counted.
+ * A long call in one thread, and how long mmap(), first touch and munmap() of a page
+ * take in another thread meanwhile. Only samples that overlap with a call are counted.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -61,6 +61,16 @@ static void fill(void) { touch(area); }
 static void nothing(void) { }
 
 static void idle(void) { usleep(100000); }
+
+/* No call, but the CPU is busy, and takes part in each flush of TLBs. */
+static void compute(void)
+{
+	long until = now() + 100000000;
+
+	while (now() < until)
+		touch(area);
+}
+
 static void populate(void) { must(!madvise(area, size, 23), "MADV_POPULATE_WRITE"); }
 static void do_mlock(void) { must(!mlock(area, size), "mlock"); }
 static void unlock_and_drop(void) { munlock(area, size); drop(); }
@@ -108,7 +118,7 @@ static void do_fork(void)
 	waitpid(pid, NULL, 0);
 }
 
-/* Of @bytes from @from on, by a process of its own */
+/* Read @bytes of a file in /proc from @from on, in a process of its own. */
 static void read_file(const char *name, off_t from, size_t bytes)
 {
 	static char buf[65536];
@@ -202,7 +212,7 @@ static void register_buffers(void)
 		      1), "io_uring_register");
 }
 
-/* All pages to one node, and then to the other */
+/* All pages are moved to one node, and then to the other. */
 static void bind_to(unsigned long nodes)
 {
 	must(!syscall(__NR_mbind, area, size, MPOL_BIND, &nodes, 8, MPOL_MF_MOVE),
@@ -247,6 +257,7 @@ static const struct {
 	void (*before)(void), (*call)(void);
 } calls[] = {
 	{ "nothing", nothing, idle },
+	{ "computation", fill, compute },
 	{ "MADV_POPULATE_WRITE", drop, populate },
 	{ "MAP_POPULATE", drop, map_populate },
 	{ "mlock", unlock_and_drop, do_mlock },
@@ -264,7 +275,7 @@ static const struct {
 	{ "fork", fill, do_fork },
 	{ "UFFDIO_WRITEPROTECT", allow, write_protect },
 	{ "mbind", fill, move_to_node },
-	/* Last, for its VMAs stay. */
+	/* This is the last, for its VMAs stay. */
 	{ "/dev/zero,10000_VMAs", make_vmas, map_device },
 };
 
@@ -325,7 +336,7 @@ static void measure(int i, long ms)
 	touch(other);
 	calls[i].before();
 	must(!pthread_create(&thread, NULL, mapper, NULL), "pthread_create");
-	/* Three times at least: the first one makes page tables. */
+	/* Call at least three times: the first call makes page tables. */
 	for (until = now() + ms * 1000000; now() < until || n < 3; n++) {
 		__atomic_add_fetch(&calling, 1, __ATOMIC_RELAXED);
 		calls[i].call();
@@ -346,7 +357,7 @@ static void measure(int i, long ms)
 
 /*
  * An emulator gets a page of the guest's memory from the host when the guest first
- * touches it. Have that done before anything is measured.
+ * touches it. Touch memory before anything is measured.
  */
 static void warm_up(void)
 {
@@ -397,7 +408,7 @@ int main(int argc, char **argv)
 	total = malloc(SAMPLES * sizeof(*total));
 	first = malloc(SAMPLES * sizeof(*first));
 	must(total && first, "malloc");
-	/* Its pages are no part of what is measured. */
+	/* Touch these pages now, so that their faults are not measured. */
 	memset(total, 1, SAMPLES * sizeof(*total));
 	memset(first, 1, SAMPLES * sizeof(*first));
 	if (pinned)

@@ -3,7 +3,7 @@
 #define SYMBOLS_H
 
 /*
- * What the QEMU plugins share: the symbols of the guest's kernel, and the
+ * Code that the QEMU plugins share: the symbols of the guest's kernel, and the
  * instruction by which a program in the guest opens a window (bench/mark.h).
  */
 #include <inttypes.h>
@@ -24,8 +24,8 @@ static struct symbol {
 static size_t nr_symbols;
 
 /*
- * System.map is sorted. Of several names for one place the last is kept: the
- * first may be that of a section. @classify: for the text's, @what, or NULL.
+ * System.map is sorted. If several symbols have the same address, the last is kept: the
+ * first may be that of a section. @classify: returns @what for a text symbol, or NULL.
  */
 static bool read_symbols(const char *path, int (*classify)(const char *name))
 {
@@ -37,7 +37,7 @@ static bool read_symbols(const char *path, int (*classify)(const char *name))
 		return false;
 	while (fscanf(f, "%" SCNx64 " %c %63s%*[^\n]", &s.address, &type,
 		      s.name) == 3) {
-		/* Not what is relative to a per-CPU area */
+		/* Skip symbols that are relative to a per-CPU area. */
 		if (!(s.address >> 63))
 			continue;
 		s.what = classify && strchr("tTwW", type) ? classify(s.name) : 0;
@@ -70,7 +70,7 @@ static struct symbol *symbol_at(uint64_t address)
 	return &symbols[low];
 }
 
-/* The arguments of @plugin: reads the symbols, and returns the output, or NULL. */
+/* Parse the arguments of @plugin. Reads the symbols. Returns the output, or NULL. */
 static FILE *read_arguments(const char *plugin, int argc, char **argv,
 			    int (*classify)(const char *name))
 {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Instructions a page fault and a map or unmap at one thread, for a guest under
- * -icount shift=1: there the clock counts two nanoseconds an instruction,
- * whatever the host does. Prints, for each operation, the median of several
+ * Instructions of a page fault, and of a map or unmap, at one thread. The guest must
+ * run under -icount shift=1: its clock counts two nanoseconds for each instruction,
+ * whatever the host does. The program prints, for each operation, the median of several
  * rounds.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -19,6 +20,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -99,7 +101,7 @@ static void read_all(void)
 		*(volatile char *)(mem + i * step);
 }
 
-/* Reads that fault-around leaves over: downwards, each in a window of its own */
+/* Read a page of each fault-around window, so that each read has a fault. */
 static void read_sparse(void)
 {
 	size_t i;
@@ -124,7 +126,7 @@ static void populate(void)
 		die("MADV_POPULATE_WRITE");
 }
 
-/* Half of the memory, to the other half */
+/* Copy half of the memory to the other half. */
 static void copy_remote(void)
 {
 	struct iovec from = { mem, pages * PAGE / 2 };
@@ -139,7 +141,7 @@ static void drop(void)
 	madvise(mem, pages * step, MADV_DONTNEED);
 }
 
-/* get_user_pages_fast() of a page that is absent: each into a pipe */
+/* get_user_pages_fast() of absent pages, each by a vmsplice() to a pipe */
 #define SPLICED 256
 
 static int pipe_of_pages[2];
@@ -169,7 +171,7 @@ static void splice_each(void)
 	}
 }
 
-/* Clean, and mapped for reading: the next write asks the file system. */
+/* Make the pages clean and map them read-only: the next write asks the file system. */
 static void clean(void)
 {
 	drop();
@@ -183,7 +185,7 @@ static void page_out(void)
 	madvise(mem, pages * step, 21 /* MADV_PAGEOUT */);
 }
 
-/* Every second page a VMA that has never been touched */
+/* Make every second page a VMA that has never been touched. */
 static void fresh_vmas(void)
 {
 	size_t i;
@@ -194,6 +196,9 @@ static void fresh_vmas(void)
 	for (i = 0; i < pages; i++)
 		if (mprotect(mem + i * step, PAGE, PROT_READ | PROT_WRITE))
 			die("mprotect");
+	/* Wait: what RCU frees for these writers is not part of the touch. */
+	syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	usleep(50000);
 }
 
 static sigjmp_buf back;
@@ -227,7 +232,7 @@ static void measure(const char *name, void (*before)(void), void (*touch)(void),
 	double t[ROUNDS], a;
 	int r;
 
-	/* An anon_vma and the page tables stay; the pages go each round. */
+	/* The anon_vma and the page tables stay. The pages go each round. */
 	touch();
 	for (r = 0; r < ROUNDS; r++) {
 		before();
@@ -240,7 +245,7 @@ static void measure(const char *name, void (*before)(void), void (*touch)(void),
 	report(name, t, faults);
 }
 
-/* As measure(), in a child whose every write copies a page of the parent's */
+/* As measure(), in a child: each write copies a page of the parent. */
 static void measure_copies(const char *name)
 {
 	double t[ROUNDS], a;
@@ -265,7 +270,7 @@ static void measure_copies(const char *name)
 	report(name, t, pages);
 }
 
-/* Writers: a round holds several timer ticks, whose work (RCU) is theirs too. */
+/* Writers. A round has several timer ticks. Their work (RCU) is counted, too. */
 #define OPS 1000
 
 static void nothing(void)
@@ -320,7 +325,7 @@ static void fork_and_wait(void)
 	}
 }
 
-/* A fork is charged to each VMA, and so is the exit. */
+/* The cost of a fork, with the exit, for each VMA */
 #define VMAS 10000
 
 static void fork_once(void)
@@ -350,7 +355,7 @@ static void with_thread(bool on)
 	}
 }
 
-/* A call that write-locks every VMA, and changes one */
+/* A call that write-locks every VMA, and changes one VMA */
 static char *shared_page;
 
 static void remap_page(void)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Page faults under the VMA lock: which of them, and the switch.
+ * Page faults under the VMA lock: which faults take it, and the switch.
  */
 #include <linux/extable.h>
 #include <linux/hugetlb.h>
@@ -15,10 +15,11 @@
 #include <linux/vma_read.h>
 
 /*
- * Only whether readers try the VMA lock. Writers exclude readers either way, so
- * it can be turned at any time: a fault that was under way ends as it began.
- * Not a static key: turning one rewrites code on every CPU, which is more than
- * a kill switch should ask for, and saves one instruction.
+ * The switch only says whether readers try the VMA lock. Writers exclude
+ * readers either way, so the switch can be turned at any time: a fault that is
+ * under way ends as it began. It is not a static key. Turning a static key
+ * rewrites code on every CPU, which is more than a kill switch should ask for,
+ * and it saves one instruction.
  */
 u8 sysctl_per_vma_lock __read_mostly = 1;
 
@@ -57,13 +58,13 @@ late_initcall(vma_fault_sysctl_init);
 #endif
 
 /*
- * What needs nothing but its own VMA to hold still; under the VMA lock. The
- * audits are in the messages of the series and, kind by kind, in
- * Documentation/mm/per-vma-locks.rst.
+ * May faults of @vma run under the VMA lock? They may if they need nothing but
+ * a stable VMA. The audits are in the messages of the series and, kind by kind,
+ * in Documentation/mm/per-vma-locks.rst.
  *
- * Memory that a driver or file system provides has to say so: by ->map_pages,
- * that is, by using the page cache, or by ->vma_lock_fault. With no handler at
- * all there is none that could disagree.
+ * Memory of a driver or a file system must opt in: by ->map_pages, that is, by
+ * using the page cache, or by ->vma_lock_fault. Without any handler there is no
+ * code that could need more than the VMA.
  */
 static __always_inline bool __vma_fault_eligible(struct vm_area_struct *vma)
 {
@@ -77,7 +78,7 @@ static __always_inline bool __vma_fault_eligible(struct vm_area_struct *vma)
 		 !ops->pfn_mkwrite);
 }
 
-/* The same for those that are not faults. */
+/* The same for callers that are not faults */
 bool vma_fault_eligible(struct vm_area_struct *vma)
 {
 	return __vma_fault_eligible(vma);
@@ -86,11 +87,12 @@ bool vma_fault_eligible(struct vm_area_struct *vma)
 /*
  * May a fault of the kernel itself take a VMA lock?
  *
- * A kernel thread need not own a reference to the mm that it borrows. And an
- * access that nothing but luck would let through is to oops as it does without
- * VMA locks, where it finds mmap_lock held for write and has no exception table
- * entry: the luck is not to improve because VMA locks are easier to get. The
- * holder for write may be ourselves.
+ * A kernel thread must not: it may have no reference of its own to the mm that
+ * it borrows. A kernel access without an exception table entry must oops while
+ * mmap_lock is held for write, as it does without VMA locks. It succeeds only
+ * by luck when mmap_lock is free. VMA locks, which are easier to get, must not
+ * let more such accesses succeed. The holder of mmap_lock for write may be this
+ * task.
  */
 static bool kernel_fault_eligible(struct mm_struct *mm, struct pt_regs *regs)
 {
@@ -100,7 +102,7 @@ static bool kernel_fault_eligible(struct mm_struct *mm, struct pt_regs *regs)
 		search_exception_tables(instruction_pointer(regs));
 }
 
-/* Under its own lock, or NULL. See lock_fault_vma(). */
+/* Lock the VMA by its own lock, or return NULL. See lock_fault_vma(). */
 struct vm_area_struct *__lock_fault_vma(struct mm_struct *mm,
 					unsigned long address,
 					struct pt_regs *regs,
@@ -114,10 +116,10 @@ struct vm_area_struct *__lock_fault_vma(struct mm_struct *mm,
 		return NULL;
 	if (!(flags & FAULT_FLAG_USER)) {
 		/*
-		 * User mode reschedules as it returns from the fault. Kernel
-		 * mode may not: a fault that the access repeats until another
-		 * task has run needs the chance to reschedule that taking
-		 * mmap_lock gives it, by might_sleep(). This costs less.
+		 * User mode reschedules when it returns from the fault. Kernel
+		 * mode may not. A fault that the access repeats until another
+		 * task has run needs a chance to reschedule. Taking mmap_lock
+		 * has that chance in might_sleep(). This check costs less.
 		 */
 		if (unlikely(need_resched()))
 			might_resched();
@@ -144,14 +146,14 @@ abort:
 	return NULL;
 }
 
-/* Under mmap_lock. See lock_fault_vma(). */
+/* Find the VMA under mmap_lock. See lock_fault_vma(). */
 struct vm_area_struct *__lock_fault_mmap(struct mm_struct *mm,
 					 unsigned long address,
 					 struct pt_regs *regs)
 {
 	struct vm_area_struct *vma = lock_mm_and_find_vma(mm, address, regs);
 
-	/* A stack grows to the page that is touched. */
+	/* A stack that has grown begins at the page that is touched. */
 	if (vma_lock_is_on() && vma &&
 	    (vma->vm_flags & VM_GROWSDOWN) &&
 	    vma->vm_start == (address & PAGE_MASK))
@@ -164,10 +166,11 @@ struct vm_area_struct *__lock_fault_mmap(struct mm_struct *mm,
  * @flags: the fault's flags in the attempt that ended
  * @fault: what handle_mm_fault() returned, with VM_FAULT_RETRY
  *
- * A fault that slept (I/O, a page lock, userfaultfd) tries the VMA lock again,
- * once: it now has FAULT_FLAG_TRIED, and so holds its lock until it is done,
- * but for userfaultfd. After two attempts under the VMA lock come those under
- * mmap_lock, which end or don't as they did without VMA locks.
+ * A fault that slept (for I/O, a page lock or userfaultfd) tries the VMA lock
+ * once more. It has FAULT_FLAG_TRIED then, and so holds its lock until it is
+ * done, except for userfaultfd. After two attempts under the VMA lock, the next
+ * attempts run under mmap_lock. They end, or do not end, as they did without
+ * VMA locks.
  *
  * Return: flags for lock_fault_vma().
  */
@@ -179,7 +182,7 @@ unsigned int fault_retry_flags(unsigned int flags, vm_fault_t fault)
 		return (flags & ~FAULT_FLAG_COUNTED) | FAULT_FLAG_TRIED;
 
 	flags &= ~FAULT_FLAG_VMA_LOCK;
-	/* Gave up before it did anything: that was no try. */
+	/* The attempt gave up before it did anything: it does not count. */
 	if (fault & VM_FAULT_MMAP_LOCK)
 		return flags | FAULT_FLAG_MMAP_LOCK | FAULT_FLAG_COUNTED;
 	if (second) {
@@ -196,14 +199,15 @@ static vm_fault_t fault_start_over(struct vm_area_struct *vma)
 }
 
 /**
- * fault_need_mmap_lock - end an attempt that can only go on under mmap_lock
+ * fault_need_mmap_lock - end an attempt that can continue only under mmap_lock
  * @vma: the VMA of the fault
  * @flags: the fault's flags
  *
- * For handlers of what has not been audited, before they do anything.
+ * For handlers of memory that has not been audited. They call this before they
+ * do anything.
  *
- * Return: 0 if mmap_lock is held already. Else the lock is released, and this
- * is what the handler returns.
+ * Return: 0 if mmap_lock is held already. Otherwise the lock is released, and
+ * the handler must return this value.
  */
 vm_fault_t fault_need_mmap_lock(struct vm_area_struct *vma, unsigned int flags)
 {
@@ -222,7 +226,7 @@ vm_fault_t __fault_anon_prepare(struct vm_area_struct *vma, unsigned int flags)
 	if (!(flags & FAULT_FLAG_VMA_LOCK))
 		return __anon_vma_prepare(vma) ? VM_FAULT_OOM : 0;
 
-	/* Only tried: who holds it for write may be waiting for @vma. */
+	/* Only try: a writer that holds mmap_lock may be waiting for @vma. */
 	if (!mmap_read_trylock(mm)) {
 		vma_lock_fallback(mm, vma->vm_start, VMA_LOCK_FALLBACK_ANON_VMA);
 		if (READ_ONCE(mm->vma_lock.first_touches) < U8_MAX)
@@ -235,19 +239,20 @@ vm_fault_t __fault_anon_prepare(struct vm_area_struct *vma, unsigned int flags)
 	return ret ? VM_FAULT_OOM : 0;
 }
 
-/* So many first touches have to meet a writer before writers prepare for them. */
+/* Writers prepare for first touches after this many have met a writer. */
 #define FIRST_TOUCHES	16
 
 /**
  * vma_prepare_first_touch - give a VMA the anon_vma that its first fault needs
  * @vma: the VMA, write-locked, new or expanded
  *
- * A fault takes mmap_lock for that, and may find a writer there. The writer at
- * hand has mmap_lock. But a VMA that is never touched would cost an anon_vma,
- * and fork() would copy it: so only in a process in which threads have met.
+ * Without this, the first fault takes mmap_lock to get an anon_vma, and may
+ * find a writer there. The caller of this function holds mmap_lock already. But
+ * a VMA that is never touched would cost an anon_vma, and fork() would copy it.
+ * So prepare only in a process in which first touches have met writers.
  *
- * Context: May sleep. mmap_lock is held for write: no neighbour gets an anon_vma
- * meanwhile. If there is no memory, the first fault tries again.
+ * Context: May sleep. mmap_lock is held for write, so that no neighbour gets an
+ * anon_vma meanwhile. If there is no memory, the first fault tries again.
  */
 void vma_prepare_first_touch(struct vm_area_struct *vma)
 {

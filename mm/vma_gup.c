@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * get_user_pages() and its kin under VMA locks: faulting in a range, and taking
- * the pages of a range.
+ * get_user_pages() and its variants under VMA locks: faulting in a range, and
+ * taking the pages of a range.
  *
  * Everything that fails here, or that needs more than one VMA, is left to the
- * caller, which goes on from there under mmap_lock. So results and errors are
- * those of mmap_lock.
+ * caller. The caller goes on from there under mmap_lock, so that results and
+ * errors are those of mmap_lock.
  */
 #include <linux/dax.h>
 #include <linux/hugetlb.h>
@@ -22,10 +22,11 @@
 #include "internal.h"
 
 /*
- * What a fault may do under the VMA lock, less what nobody has looked at here. An
- * access (@access is VM_READ or VM_WRITE) that the VMA does not allow, and
- * FOLL_FORCE may, is left to mmap_lock. That FOLL_FORCE is given does not matter:
- * mlock() always does.
+ * May pages of @vma be faulted in or taken under the VMA lock? This allows what
+ * a fault may do under the VMA lock, except for what nobody has audited here.
+ * @access is VM_READ or VM_WRITE. An access that the VMA does not allow is left
+ * to mmap_lock, where FOLL_FORCE may allow it. FOLL_FORCE itself does not
+ * matter: mlock() always passes it.
  */
 static bool vma_gup_eligible(struct vm_area_struct *vma, vm_flags_t access)
 {
@@ -34,20 +35,21 @@ static bool vma_gup_eligible(struct vm_area_struct *vma, vm_flags_t access)
 		vma_fault_eligible(vma);
 }
 
-/* A range that is gone over, VMA by VMA */
+/* A range that is processed VMA by VMA */
 struct vma_gup {
 	struct mm_struct *mm;
-	vm_flags_t access;	/* what a VMA has to allow */
+	vm_flags_t access;	/* what a VMA must allow */
 	bool write;		/* its faults are writes, if the VMA allows that */
-	bool mlock;		/* skips holes; VM_LOCKONFAULT: without faults */
+	bool mlock;		/* skips holes; no faults with VM_LOCKONFAULT */
 	bool brief;		/* its first attempts do not sleep for long */
-	bool started_over;	/* the last fault did, for want of an anon_vma? */
+	bool started_over;	/* last fault started over to get an anon_vma */
 };
 
 /*
- * Will a fault in @vma look for an anon_vma, which only mmap_lock gives it? A read
- * seldom does: one of a huge page. Where base's fault would not, it must not have
- * one: fork() copies the entries of a file's mapping only if it has one.
+ * Will a fault in @vma need an anon_vma, which it gets only under mmap_lock? A
+ * read seldom does: only that of a huge page. If a fault without VMA locks
+ * would need none, @vma must not get an anon_vma here: fork() copies the
+ * entries of a file's mapping only if it has an anon_vma.
  */
 static bool vma_needs_anon_vma(struct vm_area_struct *vma,
 			       const struct vma_gup *gup)
@@ -61,9 +63,10 @@ static bool vma_needs_anon_vma(struct vm_area_struct *vma,
 }
 
 /*
- * An anon_vma before the fault, which would give up its attempt for it. Returns 0,
- * or an error, and *@locked says whether the lock is still held. -EAGAIN: after a
- * wait for mmap_lock the VMA has one, if it is still there.
+ * Prepare an anon_vma before the fault, which would otherwise give up its
+ * attempt. Return 0 or an error; *@locked says whether the lock is still held.
+ * After -EAGAIN, which follows a wait for mmap_lock, the VMA has an anon_vma,
+ * if it still exists.
  */
 static int vma_gup_anon_prepare(struct vm_area_struct *vma, unsigned long addr,
 				const struct vma_gup *gup, int *locked)
@@ -87,9 +90,9 @@ static int vma_gup_anon_prepare(struct vm_area_struct *vma, unsigned long addr,
 }
 
 /*
- * The VMA at @addr, or else the first one above, locked. If a writer has it, wait
- * for that writer: no lock is held yet. NULL if there is no VMA, or after a fatal
- * signal.
+ * Lock the VMA at @addr, or else the first VMA above it, and return it. If a
+ * writer has the VMA, wait for that writer: no lock is held yet. Return NULL if
+ * there is no VMA, or after a fatal signal.
  */
 static struct vm_area_struct *vma_lock_or_wait(struct mm_struct *mm,
 					       unsigned long addr, bool brief)
@@ -108,22 +111,24 @@ static struct vm_area_struct *vma_lock_or_wait(struct mm_struct *mm,
 }
 
 /*
- * A page of a shared file may be read in (VM_FAULT_RETRY), be made writable
- * (VM_FAULT_COMPLETED), and only then be found. One for a race.
+ * How often a page is tried. A page of a shared file may take three tries: one
+ * reads it in (VM_FAULT_RETRY), one makes it writable (VM_FAULT_COMPLETED), and
+ * one finds it. The fourth is for a race.
  */
 #define GUP_TRIES	4
 
 /*
- * A part of a locked VMA. @slept: the fault of its first page has released the
- * lock before. Returns the number of pages before an error, 0 if the lock was
- * released for the first one (see GUP_VMA_LOCKED), or an error.
+ * Process a part of a locked VMA. @slept: the fault of its first page has slept
+ * before and released the lock. Returns the number of pages before an error, 0
+ * if the fault of the first page released the lock (see GUP_VMA_LOCKED), or an
+ * error.
  */
 typedef long gup_part_t(struct vm_area_struct *vma, unsigned long addr,
 			unsigned long nr_pages, bool slept, void *arg,
 			int *locked);
 
 /*
- * The loop over a range, part by part. @part is a constant, and inlined. Returns
+ * Process a range part by part. @part is a constant, and is inlined. Returns
  * the number of pages.
  */
 static __always_inline unsigned long vma_gup_parts(struct vma_gup *gup,
@@ -168,7 +173,7 @@ static __always_inline unsigned long vma_gup_parts(struct vma_gup *gup,
 		} else if (got < 0 || locked == GUP_VMA_LOCKED || !--tries) {
 			break;	/* still locked: FOLL_NOWAIT */
 		}
-		/* Twice in a row: not for want of an anon_vma */
+		/* Twice in a row: an anon_vma is not what is missing. */
 		if (locked == GUP_STARTED_OVER && gup->started_over)
 			break;
 		gup->started_over = locked == GUP_STARTED_OVER;
@@ -198,12 +203,14 @@ static long populate_part(struct vm_area_struct *vma, unsigned long addr,
  * @end: the end
  * @how: as __mm_populate() or as MADV_POPULATE_READ or MADV_POPULATE_WRITE
  *
- * Releases the VMA after 512 pages, and earlier if a writer waits for it. Where a
- * fault releases it, because it slept, the page is tried again a few times.
+ * This releases the VMA after 512 pages, or earlier if a writer waits for it.
+ * If a fault sleeps and so releases the VMA, the page is tried again a few
+ * times.
  *
  * Context: May sleep. The caller holds neither mmap_lock nor a VMA lock.
- * Return: where it ended. If that is not @end, the caller goes on there under
- * mmap_lock: a hole, an error, a fatal signal, or a VMA that needs mmap_lock.
+ * Return: the address where this ended. If that is not @end, there is a hole,
+ * an error, a fatal signal, or a VMA that needs mmap_lock. The caller then goes
+ * on there under mmap_lock.
  */
 unsigned long vma_populate_range(struct mm_struct *mm, unsigned long start,
 				 unsigned long end, enum vma_populate how)
@@ -223,7 +230,7 @@ unsigned long vma_populate_range(struct mm_struct *mm, unsigned long start,
 }
 
 struct gup_pages {
-	struct page **pages;		/* for the rest */
+	struct page **pages;		/* for the remaining pages */
 	unsigned int gup_flags;
 };
 
@@ -234,7 +241,10 @@ static long pages_part(struct vm_area_struct *vma, unsigned long addr,
 	struct gup_pages *p = arg;
 	long got;
 
-	/* Under mmap_lock, a long-term pin does not wait for userspace. */
+	/*
+	 * Leave this to mmap_lock, where a long-term pin does not wait for
+	 * userspace.
+	 */
 	if ((p->gup_flags & FOLL_LONGTERM) && userfaultfd_armed(vma))
 		return -EFAULT;
 	/* The second attempt waits for I/O, and reports its error. */
@@ -246,26 +256,28 @@ static long pages_part(struct vm_area_struct *vma, unsigned long addr,
 	return got;
 }
 
-/* Other flags mean that something else than a page is wanted, or another wait. */
+/* Other flags ask for something else than a page, or for another wait. */
 #define VMA_GUP_FLAGS	(FOLL_WRITE | FOLL_TOUCH | FOLL_GET | FOLL_PIN | \
 			 FOLL_REMOTE | FOLL_FORCE | FOLL_HWPOISON | \
 			 FOLL_LONGTERM | FOLL_NOWAIT)
 
 /**
  * vma_gup - take the pages of a range, each VMA under its own lock
- * @mm: the mm, mm_is_shared(); the caller holds a reference of its own to mm_users
+ * @mm: the mm, for which mm_is_shared() is true; the caller holds a reference
+ *	of its own to mm_users
  * @start: the first address
  * @nr_pages: how many pages
- * @pages: for the pages
+ * @pages: where to store the pages
  * @gup_flags: FOLL_*; with FOLL_PIN, the mm has MMF_HAS_PINNED
  *
- * Takes them as get_user_pages() does. fork() excludes the readers of every VMA,
- * as it excludes holders of mmap_lock for read: it sees that a page is pinned, or
- * the page is pinned after the copy.
+ * This takes pages as get_user_pages() does. fork() excludes the readers of
+ * every VMA, as it excludes holders of mmap_lock for read. So either fork()
+ * sees that a page is pinned, or the page is pinned after the copy.
  *
  * Context: May sleep. The caller holds neither mmap_lock nor a VMA lock.
- * Return: the number of pages taken. If there are fewer than @nr_pages, the caller
- * goes on under mmap_lock, for whatever reason: see vma_populate_range().
+ * Return: the number of pages taken. If that is less than @nr_pages, for
+ * whatever reason, the caller goes on under mmap_lock: see
+ * vma_populate_range().
  */
 unsigned long vma_gup(struct mm_struct *mm, unsigned long start,
 		      unsigned long nr_pages, struct page **pages,
@@ -298,7 +310,7 @@ struct gup_access {
 	unsigned int gup_flags;
 };
 
-/* Of one page. */
+/* Copy to or from one page. */
 static long access_part(struct vm_area_struct *vma, unsigned long addr,
 			unsigned long nr_pages, bool slept, void *arg,
 			int *locked)
@@ -309,7 +321,10 @@ static long access_part(struct vm_area_struct *vma, unsigned long addr,
 	void *maddr;
 	long got;
 
-	/* Under mmap_lock, this access does not wait for userspace. */
+	/*
+	 * Leave this to mmap_lock, where this access does not wait for
+	 * userspace.
+	 */
 	if (userfaultfd_armed(vma))
 		return -EFAULT;
 	got = gup_locked_vma(vma, addr, 1,
@@ -335,16 +350,17 @@ static long access_part(struct vm_area_struct *vma, unsigned long addr,
  * vma_access_range - copy from or to memory of an mm, page by page
  * @mm: the mm; the caller holds a reference of its own to mm_users
  * @addr: the first address there
- * @buf: the memory of the kernel that is copied to, or from with FOLL_WRITE
+ * @buf: the kernel's memory: the target of the copy, or its source with
+ *	FOLL_WRITE
  * @len: how many bytes
  * @gup_flags: FOLL_WRITE, FOLL_FORCE, FOLL_ANON
  *
- * The part of access_remote_vm() that does without mmap_lock. Each page is found,
+ * The part of access_remote_vm() that needs no mmap_lock. Each page is found,
  * faulted in and copied under the lock of its VMA.
  *
  * Context: May sleep. The caller holds neither mmap_lock nor a VMA lock.
- * Return: the number of bytes copied. If there are fewer than @len, the caller
- * goes on under mmap_lock, for whatever reason: see vma_populate_range().
+ * Return: the number of bytes copied. If that is less than @len, for whatever
+ * reason, the caller goes on under mmap_lock: see vma_populate_range().
  */
 int vma_access_range(struct mm_struct *mm, unsigned long addr, void *buf,
 		     int len, unsigned int gup_flags)
@@ -382,12 +398,12 @@ int vma_access_range(struct mm_struct *mm, unsigned long addr, void *buf,
  * @addr: the address
  * @fault_flags: 0 or FAULT_FLAG_WRITE
  *
- * Where userspace would handle the fault, by userfaultfd, the caller decides
- * whether it waits, under mmap_lock.
+ * If userspace would handle the fault by userfaultfd, this returns -EAGAIN. The
+ * caller then decides under mmap_lock whether it waits.
  *
  * Context: May sleep. The caller holds neither mmap_lock nor a VMA lock.
- * Return: 0, or the error of fixup_user_fault(), or -EAGAIN: the caller calls
- * that under mmap_lock.
+ * Return: 0, or the error of fixup_user_fault(), or -EAGAIN: the caller must
+ * call fixup_user_fault() under mmap_lock.
  */
 int vma_fixup_fault(struct mm_struct *mm, unsigned long addr,
 		    unsigned int fault_flags)

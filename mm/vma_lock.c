@@ -13,8 +13,8 @@
  *	refs--			C		change the VMA
  *				B		mm_lock_seq: unlocked
  *
- * Readers of a hot VMA publish themselves in a slot of the CPU they run on, not
- * in refs, which they would all have to write:
+ * Readers of a hot VMA would all write the cache line of refs. Instead, they
+ * publish themselves in a slot of the CPU on which they run:
  *
  *	hot?
  *	slot_cpus |= this CPU
@@ -25,15 +25,16 @@
  *	...				C'	wait until refs has no reader
  *	slot = NULL, or refs--	C		change the VMA
  *
- * A claim is fully ordered, so that with whatever a slot holds later comes what the
- * readers did that had it before (C, C').
+ * A claim is fully ordered. A writer that sees any later value of a slot
+ * therefore sees what the earlier holders of that slot did (C, C').
  *
- * Readers that are known to sleep for long are counted: a slot that they hold is
- * one less for every process that runs on the CPU.
+ * Readers that are known to sleep for long are counted in refs. A slot that
+ * such a reader held would be missing to every process that runs on the CPU.
  *
- * A with A' is Dekker's: of a reader and a writer at least one sees the other.
- * What the VMA is made of was stored before B, and is read after B'. What a
- * reader did was done before C, and the writer goes on after C'.
+ * A and A' form Dekker's pattern: of a reader and a writer, at least one sees
+ * the other. A writer stores the contents of the VMA before B, and a reader
+ * loads them after B'. A reader's accesses come before C, and the writer goes
+ * on after C'.
  */
 #include <linux/bitops.h>
 #include <linux/cpumask.h>
@@ -58,22 +59,22 @@
 #include <trace/events/vma_lock.h>
 
 /*
- * Exports: what inline functions of headers call that modules use, and nothing
- * else. A module is as free to call mmap_write_lock() as it was before.
+ * Exports: only functions that inline functions of headers call in modules. A
+ * module may call mmap_write_lock() as freely as before.
  */
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
 static struct lock_class_key vma_lock_key;
-/* One name, too: lockdep compares the pointers. */
+/* All maps have one name, too: lockdep compares the pointers. */
 static const char vma_lock_name[] = "vma_lock";
 
-/* For vma_init(): lockdep's own function is not for every module. */
+/* For vma_init(): lockdep's own function is not exported to every module. */
 void vma_lock_init_map(struct vm_area_struct *vma)
 {
 	lockdep_init_map(&vma->vma_lock.dep_map, vma_lock_name, &vma_lock_key, 0);
 }
 EXPORT_SYMBOL(vma_lock_init_map);
 
-/* Waiting for readers: tell lockdep, whoever they are, before sleeping. */
+/* Before a writer sleeps, report to lockdep that it waits for readers. */
 static struct lockdep_map vma_lock_map = {
 	.name = vma_lock_name,
 	.key = &vma_lock_key,
@@ -88,28 +89,28 @@ static void vma_lock_might_wait(void)
 static inline void vma_lock_might_wait(void) { }
 #endif
 
-/* C': what the last reader did happened before what we do next. */
+/* C': what the last reader did comes before what the writer does next. */
 static bool vma_drained(struct vm_area_struct *vma)
 {
 	return !((unsigned int)atomic_read_acquire(&vma->vma_lock.refs) &
 		 VMA_LOCK_READERS);
 }
 
-/* A counted reader less. */
+/* Remove a reader that is counted in refs. */
 static void vma_unpublish(struct vm_area_struct *vma)
 {
-	/* The caller's reference to the mm keeps it. */
+	/* The caller's reference keeps the mm. */
 	struct mm_struct *mm = vma->vm_mm;
 
 	/*
-	 * C; fully ordered, for want of a form that is release and no more.
-	 * @vma is not touched afterwards: the writer may be freeing it.
+	 * C. Fully ordered, because there is no form that is only a release. Do
+	 * not touch @vma afterwards: the writer may be freeing it.
 	 */
 	if (unlikely(atomic_add_negative(-1, &vma->vma_lock.refs)))
 		rcuwait_wake_up(&mm->vma_lock.writer);
 }
 
-/* What readers of hot VMAs hold: a line a CPU, written there for the most part. */
+/* Slots of readers of hot VMAs: a cache line per CPU, mostly written there */
 #define VMA_SLOTS	(SMP_CACHE_BYTES / sizeof(unsigned long))
 
 struct vma_slots {
@@ -118,16 +119,17 @@ struct vma_slots {
 
 static DEFINE_PER_CPU_ALIGNED(struct vma_slots, vma_slots);
 
-/* In a slot, beside the VMA: a writer has counted this reader in refs. */
+/* In a slot, together with the VMA: this reader is counted in refs. */
 #define VMA_SLOT_COUNTED	1UL
 
 /*
- * A free slot, with the VMA in it, or NULL. Of this CPU, if the task stays there.
- * The task remembers one slot: for a second VMA there is the count.
+ * Store @vma to a free slot and return the slot, or return NULL. The slot
+ * belongs to this CPU, unless the task is moved to another CPU meanwhile. A
+ * task remembers one slot: it is counted in refs for a second VMA.
  *
- * A bit of slot_cpus stands for all CPUs whose numbers are equal modulo 64. It is
- * set before A and read after A', and never cleared. A task that is moved here
- * claims a slot of the CPU whose bit it has set.
+ * A bit of slot_cpus stands for all CPUs whose numbers are equal modulo 64. The
+ * bit is set before A, read after A', and never cleared. A task that is moved
+ * here to another CPU claims a slot of the CPU whose bit it has set.
  */
 static __always_inline unsigned long *vma_claim_slot(struct mm_struct *mm,
 						     struct vm_area_struct *vma)
@@ -137,7 +139,7 @@ static __always_inline unsigned long *vma_claim_slot(struct mm_struct *mm,
 
 	if (unlikely(current->vma_slot))
 		return NULL;
-	/* Not read twice: slot and bit are of the same CPU. */
+	/* Read the number once: slot and bit must be of the same CPU. */
 	OPTIMIZER_HIDE_VAR(cpu);
 	slot = per_cpu_ptr(&vma_slots, cpu)->slot;
 	end = slot + VMA_SLOTS;
@@ -154,10 +156,10 @@ static __always_inline unsigned long *vma_claim_slot(struct mm_struct *mm,
 	return NULL;
 }
 
-/* False if @slot, the current task's, has another VMA in it. */
+/* Take @vma out of @slot, the current task's. False if another VMA is in it. */
 static bool vma_return_slot(struct vm_area_struct *vma, unsigned long *slot)
 {
-	/* C, and the VMA is not touched afterwards, as in vma_unpublish() */
+	/* C. Do not touch the VMA afterwards, as in vma_unpublish(). */
 	unsigned long was = cmpxchg_release(slot, (unsigned long)vma, 0);
 
 	if (likely(was == (unsigned long)vma))
@@ -165,8 +167,9 @@ static bool vma_return_slot(struct vm_area_struct *vma, unsigned long *slot)
 	if (was != ((unsigned long)vma | VMA_SLOT_COUNTED))
 		return false;
 	/*
-	 * Marked: nobody but us changes it. Should we die in the wakeup, the
-	 * slot is another task's already: see vma_lock_exit().
+	 * The slot is marked: no other task changes it now. Clear vma_slot
+	 * first: if this task dies in the wakeup, the slot may belong to
+	 * another task already. See vma_lock_exit().
 	 */
 	current->vma_slot = NULL;
 	WRITE_ONCE(*slot, 0);
@@ -174,7 +177,7 @@ static bool vma_return_slot(struct vm_area_struct *vma, unsigned long *slot)
 	return true;
 }
 
-/* How many CPUs a writer looks at that makes a VMA of @mm cold, at most. */
+/* The most CPUs that a writer looks at to make a VMA of @mm cold */
 static unsigned int vma_slot_cpus(struct mm_struct *mm)
 {
 	return hweight_long(READ_ONCE(mm->vma_lock.slot_cpus)) *
@@ -182,12 +185,14 @@ static unsigned int vma_slot_cpus(struct mm_struct *mm)
 }
 
 /*
- * Readers come from different CPUs all the time: for each the line of the VMA
- * moves. Only a reader that is counted in refs makes a VMA hot: the writer that
- * has not seen it yet waits for it.
+ * A reader has come from another CPU than the reader before it, and has moved
+ * the cache line of the VMA. After enough such moves, make the VMA hot. Only a
+ * reader that is counted in refs makes a VMA hot. A writer that does not see
+ * the VMA hot yet waits for that reader.
  *
- * Only faults and their like count. A reader of /proc/PID/maps, say, comes from any
- * CPU, but now and then: it must not make writers look into slots.
+ * Only faults and similar readers count. A reader of /proc/PID/maps, for
+ * example, comes from any CPU, but rarely. It must not make writers look at
+ * slots.
  */
 static noinline void vma_heat(struct vm_area_struct *vma, u64 seq, u8 cpu)
 {
@@ -204,9 +209,10 @@ static noinline void vma_heat(struct vm_area_struct *vma, u64 seq, u8 cpu)
 		return;
 	}
 	/*
-	 * One number for one period in which the VMA is hot, whoever else may
-	 * be about to say so; but for a writer that gave up: vma_has_readers()
-	 * shows the VMA hot to the next one.
+	 * Set one number for each period in which the VMA is hot, even if
+	 * several readers get here. After a writer that gave up, a reader may
+	 * set the same number again: vma_has_readers() shows that to the next
+	 * writer.
 	 */
 	if (!READ_ONCE(vma->vma_lock.hot) && !thread_group_empty(current) &&
 	    !cmpxchg_relaxed(&vma->vma_lock.hot, 0, seq)) {
@@ -222,11 +228,11 @@ static void vma_clear_hot(struct vm_area_struct *vma)
 	atomic_dec(&vma->vm_mm->vma_lock.nr_hot);
 }
 
-/* Count the reader in @slot, if it is one of @vma. */
+/* If @slot has a reader of @vma, count it in refs. */
 static void vma_count_slot(struct vm_area_struct *vma, unsigned long *slot)
 {
 	while (READ_ONCE(*slot) == (unsigned long)vma) {
-		/* First, for it may leave at once. */
+		/* Increment refs first: the reader may leave at once. */
 		atomic_inc(&vma->vma_lock.refs);
 		if (cmpxchg(slot, (unsigned long)vma,
 			    (unsigned long)vma | VMA_SLOT_COUNTED) ==
@@ -237,9 +243,9 @@ static void vma_count_slot(struct vm_area_struct *vma, unsigned long *slot)
 }
 
 /*
- * Count the readers that are in slots: from here on refs has them all. The
- * caller is between A' and C'. A reader that is not seen here has claimed its slot
- * after A', sees the sequence, and leaves.
+ * Count in refs the readers that are in slots. After that, refs has all
+ * readers. The caller is between A' and C'. A reader that is not seen here has
+ * claimed its slot after A'. It sees the sequence and leaves.
  */
 static noinline void vma_make_cold(struct vm_area_struct *vma)
 {
@@ -249,8 +255,9 @@ static noinline void vma_make_cold(struct vm_area_struct *vma)
 	trace_vma_lock_cold(vma);
 	vma_clear_hot(vma);
 	/*
-	 * A claim that is not seen below sees that the VMA is cold, also if we
-	 * give up and take the sequence back. Its claim is the other barrier.
+	 * A reader whose claim is missed below sees that the VMA is cold, even
+	 * if this writer gives up and puts the old sequence back. The reader's
+	 * claim is the barrier that pairs with this one.
 	 */
 	smp_mb();
 	cpus = READ_ONCE(vma->vm_mm->vma_lock.slot_cpus);
@@ -270,9 +277,9 @@ static noinline void vma_make_cold(struct vm_area_struct *vma)
 }
 
 /*
- * Behind A': do readers still have to leave? Whether the VMA is hot is looked at
- * behind C', for one that was counted may have made it so and left. From then on
- * nobody can, until the write lock ends.
+ * Do readers still have to leave? Call this after A'. Read ->hot after C': a
+ * counted reader that has left may have set it. After that, no reader can set
+ * it until the write lock ends.
  */
 static bool vma_has_readers(struct vm_area_struct *vma)
 {
@@ -285,10 +292,11 @@ static bool vma_has_readers(struct vm_area_struct *vma)
 }
 
 /*
- * Wait until no reader is published. Whoever publishes meanwhile sees WAITED,
- * the sequence or DETACHED, and leaves again without having touched anything.
+ * Wait until no reader is published. A reader that publishes itself meanwhile
+ * sees WAITED, the sequence or DETACHED. It leaves without having touched
+ * anything.
  *
- * The mm has one waiter at a time: mmap_lock is held for write.
+ * The mm has at most one waiter, because a waiter holds mmap_lock for write.
  */
 static int vma_drain(struct vm_area_struct *vma, bool killable)
 {
@@ -299,21 +307,22 @@ static int vma_drain(struct vm_area_struct *vma, bool killable)
 	trace_contention_begin(&vma->vma_lock, LCB_F_WRITE);
 	do {
 		/*
-		 * Fully ordered, and on the word that readers decrement: a
-		 * reader that leaves after this sees WAITED and wakes us, one
-		 * that left before is not counted any more when we look.
+		 * Fully ordered, and on the word that readers decrement. A
+		 * reader that leaves after this sees WAITED and wakes the
+		 * writer. A reader that left before this is not counted any
+		 * more when the writer looks.
 		 */
 		atomic_fetch_or(VMA_LOCK_WAITED, &vma->vma_lock.refs);
 		ret = rcuwait_wait_event(&mm->vma_lock.writer, vma_drained(vma),
 					 killable ? TASK_KILLABLE :
 						    TASK_UNINTERRUPTIBLE);
 		/*
-		 * A late waker holds no reference to the VMA, only to the mm,
-		 * and finds no task in @writer, or one that bears being woken
-		 * for nothing.
+		 * A late waker holds no reference to the VMA, only to the mm.
+		 * It finds @writer NULL, or wakes a task that tolerates a
+		 * spurious wakeup.
 		 */
 		atomic_andnot(VMA_LOCK_WAITED, &vma->vma_lock.refs);
-		/* Made hot by one of those that we waited for? */
+		/* Has a reader that left meanwhile made the VMA hot? */
 	} while (!ret && unlikely(READ_ONCE(vma->vma_lock.hot)) &&
 		 vma_has_readers(vma));
 	trace_contention_end(&vma->vma_lock, ret);
@@ -322,13 +331,14 @@ static int vma_drain(struct vm_area_struct *vma, bool killable)
 }
 
 /*
- * Can nobody but the caller be a reader, or be looking for a VMA? Every reader
- * holds mm_users for itself, and the caller is none, for it was allowed to wait
- * for mmap_lock. (A kernel thread that borrows the mm need not hold any, so the
- * one may not be its own.)
- * The acquire orders us after the mmput() of a reader that is gone; one that
- * takes its reference later comes after A' and sees the sequence. With no
- * users at all the mm is being torn down.
+ * Is there no other task that could be a reader, or be looking up a VMA? Every
+ * reader holds its own reference to mm_users. The caller is not a reader: it
+ * was allowed to wait for mmap_lock. (A kernel thread that borrows the mm may
+ * hold no reference, so a single reference may belong to another task.)
+ *
+ * The acquire orders the caller after the mmput() of a reader that has left. A
+ * reader that takes its reference later comes after A' and sees the sequence.
+ * If there are no users at all, the mm is being torn down.
  */
 static bool mm_has_no_others(struct mm_struct *mm)
 {
@@ -344,7 +354,7 @@ static bool mm_has_no_readers(struct mm_struct *mm)
 	return !READ_ONCE(mm->vma_lock.used) || mm_has_no_others(mm);
 }
 
-/* From here on every reader that comes sees all VMAs write-locked. */
+/* From here on every new reader sees all VMAs write-locked. */
 static void mm_mark_write_locked(struct mm_struct *mm)
 {
 	VM_WARN_ON_ONCE(mm->vma_lock.mm_lock_seq & VMA_SEQ_WIDE);
@@ -355,8 +365,8 @@ static void mm_mark_write_locked(struct mm_struct *mm)
 }
 
 /*
- * They are not, after all: nothing was changed on the strength of it. What a
- * narrow hold locked before stays locked, by its own number.
+ * Undo mm_mark_write_locked(). The caller has changed nothing in the wide form.
+ * VMAs that a narrow hold locked before stay locked by their own vm_lock_seq.
  */
 static void mm_unmark_write_locked(struct mm_struct *mm)
 {
@@ -370,7 +380,7 @@ int __vma_start_write_all(struct mm_struct *mm, bool killable)
 	struct vm_area_struct *vma;
 	int ret = 0;
 
-	/* A narrow hold that is to become wide may be so already. */
+	/* A caller that makes a narrow hold wide may have done so already. */
 	if (unlikely(mm->vma_lock.mm_lock_seq & VMA_SEQ_WIDE))
 		return 0;
 	mm_mark_write_locked(mm);
@@ -397,12 +407,12 @@ EXPORT_SYMBOL(__vma_start_write_all);
  * vma_try_start_write_all - exclude every reader of an mm if that needs no wait
  * @mm: the mm, mmap_lock held for write
  *
- * For whoever only tries mmap_lock, maybe because it holds a lock (a page's,
- * say) that a reader may be waiting for.
+ * For callers that only try mmap_lock, for example because they hold a lock
+ * (such as a page lock) that a reader may be waiting for.
  *
  * Context: Does not sleep.
- * Return: false if some VMA has a reader: no VMA is locked by this then. The
- * caller is to end its hold with vma_end_write_all() as ever.
+ * Return: false if some VMA has a reader: this call has locked no VMA then. The
+ * caller must end its hold with vma_end_write_all() in either case.
  */
 bool vma_try_start_write_all(struct mm_struct *mm)
 {
@@ -411,7 +421,7 @@ bool vma_try_start_write_all(struct mm_struct *mm)
 
 	mm_mark_write_locked(mm);
 
-	/* The caller may be a reader itself: mm_users would not tell. */
+	/* The caller may be a reader itself, which mm_users does not show. */
 	if (!READ_ONCE(mm->vma_lock.used))
 		return true;
 
@@ -425,7 +435,7 @@ bool vma_try_start_write_all(struct mm_struct *mm)
 }
 EXPORT_SYMBOL(vma_try_start_write_all);
 
-/* Whether readers still have to leave, once new ones see the VMA locked. */
+/* Mark @vma write-locked. Return whether earlier readers must still leave. */
 static bool vma_set_write_locked(struct vm_area_struct *vma)
 {
 	u64 seq = vma->vm_mm->vma_lock.mm_lock_seq;
@@ -440,8 +450,9 @@ static bool vma_set_write_locked(struct vm_area_struct *vma)
 }
 
 /*
- * Whoever fails puts the previous number back, and not zero, which a reader
- * could take, beside an old mm_lock_seq, for "never locked".
+ * If the wait fails, put the old number back. Zero would be wrong: a reader
+ * could see it together with an old mm_lock_seq, and take the VMA for "never
+ * locked".
  */
 static noinline int vma_drain_or_undo(struct vm_area_struct *vma,
 				      bool killable, u64 old)
@@ -483,15 +494,15 @@ bool vma_try_start_write(struct vm_area_struct *vma)
 }
 
 /**
- * vma_start_write_mmap_file - before a file's ->mmap() is called
+ * vma_start_write_mmap_file - prepare for the call of a file's ->mmap()
  * @mm: the mm, mmap_lock held for write
  * @file: the file to be mapped
  *
- * File systems that use the page cache fill in the VMA at hand and no more. What
- * a driver's ->mmap() looks at or changes is not known here, whether it is that of
- * a device or of a file in sysfs (which has ram_aops): it gets the wide form, unless
- * the driver says that it needs no other VMA (vma_lock_mmap). For a file of an
- * overlay, the file system below counts.
+ * File systems that use the page cache only fill in the VMA that they get.
+ * Nothing is known about the VMAs that a driver's ->mmap() reads or changes.
+ * That holds for a device as well as for a file in sysfs (which has ram_aops).
+ * So a driver gets the wide form, unless it says that it needs no other VMA
+ * (vma_lock_mmap). For a file of an overlay, the underlying file decides.
  *
  * Context: May sleep until the readers have left.
  * Return: 0, or -EINTR after a fatal signal.
@@ -508,30 +519,31 @@ int vma_start_write_mmap_file(struct mm_struct *mm, struct file *file)
 	return vma_start_write_all_killable(mm);
 }
 
-/* The first time; see vma_mark_attached(). */
+/* vma_mark_attached() for a VMA that has never been attached */
 void __vma_mark_attached(struct vm_area_struct *vma)
 {
 	WRITE_ONCE(vma->vma_lock.vm_lock_seq, vma->vm_mm->vma_lock.mm_lock_seq);
 	/*
-	 * Clears both flags, which are set. Atomic, for a reader may have found
-	 * the VMA already, and is about to let go of it again. Release: a
-	 * reader that comes after (A) and no longer sees NEW sees the number,
-	 * and the hold.
+	 * Clear both flags, which are set. Atomic: a reader may have found the
+	 * VMA already and be about to release it. Release: a reader that comes
+	 * after this (A) and no longer sees NEW also sees the number and the
+	 * hold.
 	 */
 	atomic_sub_return_release(VMA_LOCK_NEW | VMA_LOCK_DETACHED,
 				  &vma->vma_lock.refs);
 }
 
 /**
- * vma_mark_detached - a VMA leaves the tree
+ * vma_mark_detached - mark a VMA that leaves the tree
  * @vma: the VMA, write-locked
  *
- * Readers may find it until it is out of the tree, and under RCU for longer, and
- * the write lock ends with the next release or downgrade of mmap_lock, perhaps
- * before the VMA is freed. From here on they see DETACHED instead. Those that
- * counted themselves before it, and are about to see the write lock, must have
- * done so before that lock ends: hence the wait, which is for a few instructions
- * of theirs and no longer. Those in slots look at DETACHED after the sequence.
+ * Readers may find the VMA until it is out of the tree, and for longer under
+ * RCU. The write lock ends at the next release or downgrade of mmap_lock, which
+ * may come before the VMA is freed. From here on readers see DETACHED instead.
+ * A reader that was counted before this may not have seen the write lock yet.
+ * It must do so before the write lock ends, so this waits for the reader. The
+ * wait takes a few of the reader's instructions. Readers in slots check
+ * DETACHED after the sequence.
  *
  * Context: May sleep, not for long.
  */
@@ -539,12 +551,12 @@ void vma_mark_detached(struct vm_area_struct *vma)
 {
 	vma_assert_write_locked(vma);
 	vma_assert_attached(vma);
-	/* Hot still, if the writer has found no other task in the mm. */
+	/* Still hot if the writer found no other task in the mm */
 	if (unlikely(READ_ONCE(vma->vma_lock.hot)))
 		vma_clear_hot(vma);
 	vma_lock_delay();
 
-	/* Fully ordered: is to the readers' increment what A' is to A. */
+	/* Fully ordered: pairs with the readers' increment, as A' with A. */
 	if ((unsigned int)atomic_fetch_or(VMA_LOCK_DETACHED,
 					  &vma->vma_lock.refs) &
 	    VMA_LOCK_READERS)
@@ -552,8 +564,8 @@ void vma_mark_detached(struct vm_area_struct *vma)
 }
 
 /**
- * vma_unmark_detached_all - the VMAs of a side tree stay where they are
- * @tree: the tree; they have not left that of their mm, and are write-locked
+ * vma_unmark_detached_all - undo vma_mark_detached() for VMAs of a side tree
+ * @tree: the side tree; its VMAs are write-locked, and still in the mm's tree
  *
  * Context: Any.
  */
@@ -564,7 +576,7 @@ void vma_unmark_detached_all(struct maple_tree *tree)
 
 	mas_for_each(&mas, vma, ULONG_MAX) {
 		vma_assert_write_locked(vma);
-		/* Release: who no longer sees DETACHED sees the write lock. */
+		/* Release: readers that see this also see the write lock. */
 		atomic_fetch_andnot_release(VMA_LOCK_DETACHED,
 					    &vma->vma_lock.refs);
 	}
@@ -574,7 +586,7 @@ void vma_unmark_detached_all(struct maple_tree *tree)
  * vma_lock_free_now - may the VMA be freed without a grace period?
  * @vma: a VMA in no tree
  *
- * Yes if it never was in a tree, or if nobody is there who could have found it.
+ * Yes if the VMA never was in a tree, or if no other task could have found it.
  *
  * Context: Any.
  */
@@ -583,14 +595,14 @@ bool vma_lock_free_now(const struct vm_area_struct *vma)
 	if (vma_lock_refs(vma) & VMA_LOCK_NEW)
 		return true;
 	/*
-	 * The VMA is out of the tree before mm_users is read. A reader that
-	 * takes its reference later has a full barrier before its lookup, in
-	 * lock_vma_under_rcu() and vma_lock_next(), and does not find the VMA.
+	 * The VMA left the tree before mm_users is read. A reader that takes
+	 * its reference later has a full barrier before its lookup, in
+	 * lock_vma_under_rcu() and vma_lock_next(). It does not find the VMA.
 	 */
 	smp_mb();
 	if (mm_has_no_others(vma->vm_mm))
 		return true;
-	/* A reader could lock it now and keep it past the grace period. */
+	/* Otherwise a reader could lock it now, and beyond the grace period. */
 	WARN_ON_ONCE(vma_is_attached(vma));
 	return false;
 }
@@ -604,7 +616,7 @@ static __always_inline bool __vma_start_read(struct mm_struct *mm,
 	u64 seq, hot = 0;
 	u8 cpu;
 
-	/* A glance, to save the writes below when there is no hope. */
+	/* A hint, to save the writes below when a writer has the VMA */
 	if (vma_write_locked_at(vma, READ_ONCE(mm->vma_lock.mm_lock_seq)))
 		return false;
 
@@ -627,10 +639,10 @@ static __always_inline bool __vma_start_read(struct mm_struct *mm,
 	vma_lock_delay();
 
 	/*
-	 * B': the acquire pairs with the release in vma_end_write_all(). If
-	 * the number is one that a writer has yet to change, that writer sees
-	 * us (A'). vm_lock_seq is read after it: with the number of one hold
-	 * comes the vm_lock_seq of the holds before.
+	 * B': the acquire pairs with the release in vma_end_write_all(). If a
+	 * writer has yet to change this number, that writer sees this reader
+	 * (A'). Read vm_lock_seq after the number: a reader that sees the
+	 * number of one hold sees the vm_lock_seq of the holds before it.
 	 */
 	seq = smp_load_acquire(&mm->vma_lock.mm_lock_seq);
 	if (unlikely(vma_write_locked_at(vma, seq)))
@@ -649,9 +661,11 @@ unpublish:
 claimed:
 	vma_lock_delay();
 	/*
-	 * B'. It has to be hot since before A, or the next writer need not
-	 * know, and would not look for us; and attached, for a writer that
-	 * detaches the VMA does not. Both come with the number of that hold.
+	 * B'. The VMA must have been hot since before A. Otherwise the next
+	 * writer may not see it hot, and would not look at this slot. The VMA
+	 * must also be attached: a writer that has detached it does not look
+	 * again. Both changes become visible with the number that ends that
+	 * writer's hold.
 	 */
 	seq = smp_load_acquire(&mm->vma_lock.mm_lock_seq);
 	if (unlikely(vma_write_locked_at(vma, seq) ||
@@ -672,17 +686,17 @@ static __always_inline void vma_lock_acquired(struct vm_area_struct *vma)
 }
 
 /**
- * vma_start_read - lock a VMA for reading, or say that it can't be had
- * @vma: the VMA, found in the tree of an mm of which the caller holds a
- *	reference of its own to mm_users, and kept from being freed by RCU
+ * vma_start_read - try to lock a VMA for reading
+ * @vma: the VMA, found in the tree of an mm and kept from being freed by RCU;
+ *	the caller holds a reference of its own to that mm's mm_users
  *
  * Until vma_end_read() nobody changes the VMA, its place in the tree or its
  * page tables in a way that mmap_lock held for read would have prevented. Other
- * VMAs may change. The holder may sleep, for as long as it likes; it may only try
- * mmap_lock, never wait for it.
+ * VMAs may change. The holder may sleep, for as long as it likes. It may try
+ * mmap_lock, but never wait for it.
  *
  * Context: rcu_read_lock(). Does not sleep.
- * Return: true if locked. Not, if a writer has the VMA or it left the tree.
+ * Return: true if locked; false if a writer has the VMA or if it left the tree.
  */
 bool vma_start_read(struct vm_area_struct *vma)
 {
@@ -693,13 +707,14 @@ bool vma_start_read(struct vm_area_struct *vma)
 }
 
 /**
- * vma_read_may_sleep - the holder of a VMA lock is about to sleep for long
+ * vma_read_may_sleep - call this before a holder of a VMA lock sleeps for long
  * @vma: the VMA, which the current task has locked for reading, or not
  *
- * Gives up the slot of the CPU, if the reader has one, and counts it. Counted
- * first: a writer that sees the slot empty (C, C') sees the count. A slot of the
- * task's own, marked as counted, has the VMA from then on: vma_end_read() and
- * vma_lock_exit() find it there.
+ * If the reader has a slot of a CPU, this counts the reader in refs and gives
+ * up the slot. It counts first: a writer that sees the slot empty (C, C') sees
+ * the count. From then on a word of the task serves as its slot. The word holds
+ * the VMA, marked as counted, so that vma_end_read() and vma_lock_exit() find
+ * it.
  *
  * Context: Any.
  */
@@ -714,17 +729,17 @@ void vma_read_may_sleep(struct vm_area_struct *vma)
 	if (vma_return_slot(vma, slot)) {
 		current->vma_counted = (unsigned long)vma | VMA_SLOT_COUNTED;
 		current->vma_slot = &current->vma_counted;
-	} else {	/* It has another VMA in it. */
+	} else {	/* Another VMA is in the slot. */
 		vma_unpublish(vma);
 	}
 }
 
 /**
- * vma_end_read - let go of a VMA that vma_start_read() locked
+ * vma_end_read - release a VMA that vma_start_read() locked
  * @vma: the VMA; it may be freed as soon as this is called
  *
- * By the task that locked it, which still holds the reference to the mm under
- * which it did so.
+ * The task that locked the VMA calls this. It still holds the reference to the
+ * mm under which it locked the VMA.
  *
  * Context: Any.
  */
@@ -735,7 +750,7 @@ void vma_end_read(struct vm_area_struct *vma)
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
 	lock_release(&vma->vma_lock.dep_map, _RET_IP_);
 #endif
-	/* Held twice, in a slot and by count, it does not matter which goes. */
+	/* Held twice, by slot and by count: either may go first. */
 	if (slot && likely(vma_return_slot(vma, slot)))
 		current->vma_slot = NULL;
 	else
@@ -743,7 +758,7 @@ void vma_end_read(struct vm_area_struct *vma)
 }
 
 /**
- * vma_lock_fork - a new task holds no VMA lock
+ * vma_lock_fork - initialize a new task, which holds no VMA lock
  * @tsk: the task, a copy of the current one
  *
  * Context: Any.
@@ -755,21 +770,22 @@ void vma_lock_fork(struct task_struct *tsk)
 }
 
 /**
- * vma_lock_exit - give up the VMA lock of a task that dies with it
+ * vma_lock_exit - release the VMA lock of a task that dies with it
  * @tsk: the current task, which will not touch the VMA any more
  *
- * After an oops in a fault, that is. A slot is not part of the VMA, so it would
- * outlive it: exit_mmap() frees VMAs without looking for readers, and a writer of
- * whatever VMA has the address next would wait for a task that is dead.
+ * This is for a task that dies of an oops in a fault. A slot is not part of the
+ * VMA, so it would outlive the VMA: exit_mmap() frees VMAs without looking for
+ * readers. A writer of the next VMA at that address would wait for the dead
+ * task.
  *
- * The VMA has not been freed: writers wait for the slot while mm_users counts
- * its owner. A thread of the mm has its reference until exit_mm(), and a reader
- * of another process' mm has died with the one that it took. Lockdep is off since
- * the oops.
+ * The VMA has not been freed: writers wait for the slot as long as mm_users
+ * counts the task. A thread of the mm has its reference until exit_mm(). A
+ * reader of another process' mm never drops the reference that it took. Lockdep
+ * has been off since the oops.
  *
- * A VMA that is held by count stays held, for nothing says by whom: its writers
- * wait until the mm is torn down, as they do for a task that has died with
- * mmap_lock. The count goes with the VMA.
+ * A VMA that is held by count stays held, because nothing says which task holds
+ * it. Its writers wait until the mm is torn down, as they do for a task that
+ * has died with mmap_lock. The count goes away with the VMA.
  *
  * Context: Process context. Does not sleep.
  */
@@ -780,20 +796,20 @@ void vma_lock_exit(struct task_struct *tsk)
 
 	if (likely(!slot))
 		return;
-	/* Not WARN(): the oops has been reported, and need not be a panic. */
+	/* Not WARN(), which may panic: the oops has been reported already. */
 	pr_warn("vma_lock: %s/%d dies with a VMA locked\n", tsk->comm,
 		task_pid_nr(tsk));
-	/* First: if this oopses, it is not tried again. */
+	/* Clear this first: if the rest oopses, it is not tried again. */
 	tsk->vma_slot = NULL;
-	/* Nobody else changes the slot, but to mark it. */
+	/* Other tasks only mark the slot. */
 	vma = (struct vm_area_struct *)(READ_ONCE(*slot) & ~VMA_SLOT_COUNTED);
 	vma_return_slot(vma, slot);
 }
 
 /**
- * vma_lock_fallback - somebody takes mmap_lock, as without VMA locks
+ * vma_lock_fallback - count and trace a fallback to mmap_lock
  * @mm: the mm
- * @address: where it is about, or some address of the VMA, or 0
+ * @address: the address of the access, some address of the VMA, or 0
  * @reason: VMA_LOCK_FALLBACK_*, as in /proc/vmstat and in the trace event
  *
  * Context: Any.
@@ -806,18 +822,20 @@ void vma_lock_fallback(struct mm_struct *mm, unsigned long address,
 }
 
 /*
- * How often a lookup is tried that meets a node which a writer is replacing. A writer
- * on another CPU may have replaced it by then. A writer that this task has preempted
- * goes on when this task sleeps, which the caller does for mmap_lock.
+ * How often a lookup is tried that meets a node which a writer is replacing. A
+ * writer on another CPU may have replaced the node by then. A writer that this
+ * task has preempted continues when this task sleeps. The caller does so to get
+ * mmap_lock.
  */
 #define VMA_WALK_TRIES	64
 
 /**
- * vma_tree_walk - mas_walk() under RCU, that does not wait for a writer
+ * vma_tree_walk - mas_walk() under RCU that does not wait for a writer
  * @mas: the state, at its start, for the tree of an mm
  *
  * Context: The caller holds the RCU read lock. Does not sleep.
- * Return: the VMA, NULL if there is none, or XA_RETRY_ENTRY: a writer is at work.
+ * Return: the VMA, NULL if there is none, or XA_RETRY_ENTRY if a writer is at
+ * work.
  */
 void *vma_tree_walk(struct ma_state *mas)
 {
@@ -829,7 +847,10 @@ void *vma_tree_walk(struct ma_state *mas)
 	return entry;
 }
 
-/* As lock_vma_under_rcu(). The caller holds its reference since before it ran. */
+/*
+ * lock_vma_under_rcu() without its barrier: the caller has ordered its
+ * reference to the mm before the lookup.
+ */
 static __always_inline struct vm_area_struct *lock_vma(struct mm_struct *mm,
 						       unsigned long address,
 						       bool brief)
@@ -852,10 +873,10 @@ static __always_inline struct vm_area_struct *lock_vma(struct mm_struct *mm,
 	vma_lock_delay();
 
 	/*
-	 * The walk may have met a node that a writer was replacing, so the VMA
-	 * may have left the tree or not hold the address (any more). It has not
-	 * been freed, for it was in this tree since rcu_read_lock(); so it is
-	 * of this mm, too.
+	 * The walk may have met a node that a writer was replacing. So the VMA
+	 * may have left the tree, or may not hold the address (any more). The
+	 * VMA has not been freed: it was in this tree at or after
+	 * rcu_read_lock(). For the same reason it belongs to this mm.
 	 */
 	if (unlikely(!__vma_start_read(mm, vma, brief))) {
 		if (vma_is_attached(vma)) {
@@ -889,9 +910,10 @@ abort:
  * @mm: current->mm
  * @address: the address
  *
- * For page faults, which release the VMA before most waits for I/O. A holder that
- * is about to sleep for long calls vma_read_may_sleep() first. The reference to
- * mm_users is the task's own, which it got before it ran: no barrier is needed here.
+ * For page faults, which release the VMA before most waits for I/O. A holder
+ * that is about to sleep for long calls vma_read_may_sleep() first. The
+ * reference to mm_users is the task's own. The task had it before it ran, so no
+ * barrier is needed here.
  *
  * Context: Process context. Does not sleep.
  * Return: the VMA, locked for reading, or NULL.
@@ -907,9 +929,10 @@ struct vm_area_struct *lock_own_vma_under_rcu(struct mm_struct *mm,
  * @mm: the mm; the caller holds a reference of its own to mm_users
  * @address: the address
  *
- * NULL says nothing about the address: there may be no VMA, or one with a
- * writer. The caller takes mmap_lock to learn more. What the caller needs of
- * the VMA besides its range it checks itself, now that it holds still.
+ * NULL says nothing about the address: there may be no VMA, or a VMA with a
+ * writer. The caller takes mmap_lock to learn more. This checks only the range
+ * of the VMA. The caller checks whatever else it needs, now that the VMA is
+ * stable.
  *
  * Context: Process context. Does not sleep.
  * Return: the VMA, locked for reading, or NULL.
@@ -917,8 +940,8 @@ struct vm_area_struct *lock_own_vma_under_rcu(struct mm_struct *mm,
 struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 					  unsigned long address)
 {
-	/* Taking a reference to another mm orders nothing: get_task_mm(). */
+	/* get_task_mm() takes a reference to another mm without ordering. */
 	if (mm != current->mm)
-		smp_mb(); /* the reference first; with vma_lock_free_now() */
+		smp_mb(); /* reference first; pairs with vma_lock_free_now() */
 	return lock_vma(mm, address, false);
 }

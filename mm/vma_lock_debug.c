@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Per-VMA locks at run time: did a writer forget a lock, and would a race have
- * shown? The validator compares VMAs with what they were when mmap_lock was last
- * released; the delays widen the windows of the protocol.
+ * Run-time checks of per-VMA locks. The validator finds writers that forgot a
+ * lock: it compares VMAs with their state when mmap_lock was last released. The
+ * delays widen the windows of the protocol, so that races show.
  */
 #include <linux/delay.h>
 #include <linux/export.h>
@@ -19,25 +19,25 @@
 #include <linux/sched.h>
 #include <linux/vma_lock.h>
 
-/* 0: at random */
+/* 0: choose a seed at random */
 static unsigned long seed;
 module_param(seed, ulong, 0444);
 
-/* One delay in so many windows; 0 for none */
+/* Delay in one of this many windows; 0: never */
 static unsigned int one_in = 64;
 module_param(one_in, uint, 0644);
 
-/* VMAs become hot as soon as they can, in one of so many cases; 0 for never */
+/* Make VMAs hot as soon as possible in one of this many cases; 0: never */
 static unsigned int hot_one_in = 4;
 module_param(hot_one_in, uint, 0644);
 
-/* Compare VMAs at each release? A test that makes many of them turns it off. */
+/* Compare VMAs at each release? A test that makes many VMAs turns this off. */
 static bool compare_vmas = true;
 module_param(compare_vmas, bool, 0644);
 
 static DEFINE_PER_CPU(u32, delay_state);
 
-/* Marsaglia's xorshift. A lost update is as random as any. */
+/* Marsaglia's xorshift. A lost update does no harm. */
 static u32 next_random(void)
 {
 	u32 x = raw_cpu_read(delay_state);
@@ -50,7 +50,7 @@ static u32 next_random(void)
 }
 
 /**
- * vma_lock_delay - take a while now and then
+ * vma_lock_delay - delay the caller now and then
  *
  * Context: Any.
  */
@@ -66,7 +66,7 @@ void vma_lock_delay(void)
 }
 
 /**
- * vma_lock_heat_now - is a VMA to become hot before its time?
+ * vma_lock_heat_now - should a VMA become hot before its time?
  *
  * Context: Any.
  */
@@ -100,16 +100,18 @@ static const char *const names[] = {
 #define ANON_VMA_CHAIN 11
 
 /*
- * vm_private_data, where it belongs to whoever holds the VMA. Nobody uses it in
- * anonymous memory. hugetlb's faults read it under the VMA lock: it has the lock
- * against unsharing of a shared mapping or the reservations of a private one,
- * and changes where the VMA is copied, moved or unmapped. A handler that has
- * opted in has said that it needs nothing but the VMA, which includes this. Other
- * drivers protect theirs as they like.
+ * Return vm_private_data where it belongs to the holder of the VMA, and 0
+ * elsewhere. Nobody uses it in anonymous memory. The faults of hugetlb read it
+ * under the VMA lock. There it points to the lock against unsharing of a shared
+ * mapping, or to the reservations of a private mapping. It changes where the
+ * VMA is copied, moved or unmapped. A handler that has opted in has said that
+ * it needs nothing but the VMA, which includes this field. Other drivers
+ * protect theirs as they like.
  *
- * The low bits of hugetlb's are flags. A fault of the parent that takes a page
- * from its child sets one (HPAGE_RESV_UNMAPPED) in the VMA of the child, and holds
- * i_mmap_rwsem but no lock of that VMA or mm. Only the child's next faults read it.
+ * The low bits of hugetlb's pointer are flags. A fault of the parent that takes
+ * a page from its child sets a flag (HPAGE_RESV_UNMAPPED) in the VMA of the
+ * child. That fault holds i_mmap_rwsem but no lock of that VMA or mm. Only the
+ * child's next faults read the flag.
  */
 static unsigned long private_data(const struct vm_area_struct *vma)
 {
@@ -121,9 +123,9 @@ static unsigned long private_data(const struct vm_area_struct *vma)
 }
 
 /*
- * What allocations read of a policy, in one word. A policy belongs to one VMA,
- * which has its own copy; it stays while mmap_lock is held. Only a cpuset that
- * changes (mpol_rebind_mm()) writes to it in place.
+ * The parts of a policy that allocations read, in one word. A policy belongs to
+ * one VMA, which has its own copy. The policy stays while mmap_lock is held.
+ * Only a cpuset that changes (mpol_rebind_mm()) writes to it in place.
  */
 static unsigned long policy_nodes(const struct mempolicy *pol)
 {
@@ -138,9 +140,9 @@ static unsigned long policy_nodes(const struct mempolicy *pol)
 }
 
 /*
- * VM_PAT is cleared on unmap by whoever holds mmap_lock for read, and of no
- * concern to faults. New links of anon_vma_chain go to its front, and all of
- * them leave together: the first tells, without a walk.
+ * Leave out VM_PAT: a holder of mmap_lock for read clears it on unmap, and
+ * faults do not use it. New links of anon_vma_chain go to its front, and all
+ * links leave together. So the first link shows a change, without a walk.
  */
 static void look(const struct vm_area_struct *vma, unsigned long *field)
 {
@@ -171,7 +173,7 @@ static void look(const struct vm_area_struct *vma, unsigned long *field)
 		     ARRAY_SIZE(vma->vma_lock.seen.field));
 }
 
-/* The places that have been reported. More than fit are not. */
+/* The places that have been reported. Places beyond these are not reported. */
 static unsigned long reported[32];
 
 static bool report_once(unsigned long ip)
@@ -190,8 +192,9 @@ static bool report_once(unsigned long ip)
 }
 
 /*
- * Was it a first touch? That sets anon_vma and links the VMA to it, once, with
- * mmap_lock held for read. Nobody is about to: the caller holds it for write.
+ * Was it a first touch? A first touch sets anon_vma and links the VMA to it,
+ * once, with mmap_lock held for read. No first touch is under way: the caller
+ * holds mmap_lock for write.
  */
 static bool first_touch(struct vm_area_struct *vma, const unsigned long *seen)
 {
@@ -235,7 +238,7 @@ static int find_write_pmd(pmd_t *pmd, unsigned long addr, unsigned long next,
 
 	if (!is_swap_pmd(entry) && !pmd_trans_huge(entry) && !pmd_devmap(entry))
 		return 0;
-	walk->action = ACTION_CONTINUE;	/* it would be split */
+	walk->action = ACTION_CONTINUE;	/* the walk would split it */
 	if (pmd_present(entry) && pmd_write(entry))
 		*(unsigned long *)walk->private = addr;
 	return 0;
@@ -260,9 +263,9 @@ static void check_entries(struct vm_area_struct *vma, unsigned long ip)
 }
 
 /**
- * vma_lock_validate - has a VMA changed that was not write-locked?
+ * vma_lock_validate - report VMAs that changed without being write-locked
  * @mm: the mm, mmap_lock held for write and about to be released or downgraded
- * @ip: where
+ * @ip: the place of the release
  *
  * Context: Any in which mmap_lock is released.
  */
@@ -291,8 +294,8 @@ void vma_lock_validate(struct mm_struct *mm, unsigned long ip)
 EXPORT_SYMBOL(vma_lock_validate);
 
 /*
- * For a test: lock the VMA that holds the address which is written here, and wait
- * for mmap_lock. Nobody may do that, and lockdep has to report it.
+ * For a test: lock the VMA at the address that is written here, and wait for
+ * mmap_lock. This breaks the rules on purpose, and lockdep must report it.
  */
 static int hold_and_wait(const char *val, const struct kernel_param *kp)
 {
@@ -320,13 +323,13 @@ static const struct kernel_param_ops hold_and_wait_ops = {
 };
 module_param_cb(hold_and_wait, &hold_and_wait_ops, NULL, 0200);
 
-/* For a test: the next fault in this page that has its VMA oopses. 0: none */
+/* For a test: the next fault in this page that holds its VMA oopses. 0: none */
 static unsigned long oops_at;
 module_param(oops_at, ulong, 0644);
 
 /**
  * vma_lock_oops - die in a fault that holds its VMA, if a test wants it
- * @address: of the fault
+ * @address: the address of the fault
  *
  * Context: Process context, a VMA locked.
  */
@@ -337,10 +340,10 @@ void __no_sanitize_address vma_lock_oops(unsigned long address)
 	if (likely(!at) || (at ^ address) & PAGE_MASK)
 		return;
 	/*
-	 * One fault of those that come concurrently. The last page of the kernel's
-	 * half is never mapped. A trap instruction would do on x86, but arm64
-	 * takes one like an NMI: with a task that dies in it RCU's nesting count
-	 * is wrong, and the next idle CPU warns.
+	 * Let one of several concurrent faults oops. The last page of the
+	 * kernel's half is never mapped. A trap instruction would do on x86,
+	 * but arm64 takes a trap like an NMI. If a task dies in it, RCU's
+	 * nesting count is wrong, and the next idle CPU warns.
 	 */
 	if (cmpxchg(&oops_at, at, 0) == at)
 		WRITE_ONCE(*(int *)-PAGE_SIZE, 0);

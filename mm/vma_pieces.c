@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Calls about much memory, in pieces: what they do to page tables stops no
- * mmap() of another thread.
+ * Calls that change much memory, in pieces: their work on page tables does not
+ * block mmap() in other threads.
  */
 #include <linux/dax.h>
 #include <linux/delay.h>
@@ -19,9 +19,10 @@
 #include "vma_pieces.h"
 
 /*
- * Not with KVM: a vCPU repeats its fault while memory is invalidated, and waits by
- * mmap_lock for the task that does so. That task would not hold it here. The number
- * of threads, the switch and the notifiers may change after this look.
+ * May a call change entries without mmap_lock? Not with KVM: a vCPU repeats its
+ * fault while memory is invalidated, and takes mmap_lock to wait for the task
+ * that invalidates it. That task would not hold mmap_lock here. The number of
+ * threads, the switch and the notifiers may change after this check.
  */
 static bool may_walk_unlocked(struct mm_struct *mm)
 {
@@ -44,10 +45,11 @@ static bool faults_repair_write(const struct vm_area_struct *vma)
 }
 
 /*
- * May entries grant what @less says while @vma grants what @more says? Only if a
- * fault gives an entry what it lacks. It does so for write permission. For VM_EXEC
- * or a protection key it would repeat forever. For no access at all it takes the
- * entry for a NUMA hint, and may move the page to another node.
+ * May entries grant what @less says while @vma grants what @more says? Only if
+ * a fault gives an entry what it lacks. A fault does so for write permission.
+ * For VM_EXEC or a protection key, the access would fault forever. If an entry
+ * grants no access at all, the fault takes it for a NUMA hint, and may move the
+ * page to another node.
  */
 static bool only_write_differs(const struct vm_area_struct *vma,
 			       unsigned long more, unsigned long less)
@@ -57,7 +59,7 @@ static bool only_write_differs(const struct vm_area_struct *vma,
 		faults_repair_write(vma);
 }
 
-/* Before a revocation: entries lose what mprotect(@prot) is going to take. */
+/* Before mprotect(@prot): may entries lose what the call is going to revoke? */
 static bool may_revoke(const struct vm_area_struct *vma, unsigned long prot)
 {
 	return only_write_differs(vma, vma->vm_flags,
@@ -66,25 +68,27 @@ static bool may_revoke(const struct vm_area_struct *vma, unsigned long prot)
 }
 
 /*
- * After a grant: entries get what the VMA grants now, which need not be what the
- * call has set. A VMA that another thread has mapped here meanwhile is as good.
+ * After a call has granted permissions: may entries get what the VMA grants
+ * now? That need not be what the call has set. If another thread has mapped
+ * another VMA here meanwhile, its entries may get their permissions just as
+ * well.
  */
 static bool may_grant(const struct vm_area_struct *vma)
 {
 	return (vma->vm_flags & VM_WRITE) && faults_repair_write(vma);
 }
 
-/* Pages in a piece while a task waits for the lock, and the most of them */
+/* Pages in a piece while a task waits for the lock, and the maximum */
 #define PIECE_PAGES	256UL
 #define PIECE_PAGES_MAX	2048UL
-/* A huge page is as much work as so many pages. */
+/* A huge page is as much work as this many small pages. */
 #define HUGE_PAGE_WORK	16UL
 
 /*
- * The end of a piece that starts at @addr: what @pages pages take, and any number of
- * empty page tables. Those are not freed meanwhile: the caller holds mmap_lock for
- * write, or all of the range is in a VMA that it has locked. (Those of hugetlb may
- * be freed. There are none here.)
+ * Return the end of a piece that starts at @addr: @pages pages, plus any parts
+ * of the range that have no page tables. Page tables are not freed meanwhile:
+ * the caller holds mmap_lock for write, or all of the range is in a VMA that it
+ * has locked. (Page tables of hugetlb may be freed. There are none here.)
  */
 static unsigned long piece_end(struct mm_struct *mm, unsigned long addr,
 			       unsigned long end, unsigned long pages)
@@ -125,10 +129,10 @@ static unsigned long piece_end(struct mm_struct *mm, unsigned long addr,
 }
 
 /*
- * Change the entries of a range, each VMA under its own lock for read: grant write
- * permission where it costs no copy, or revoke it. vm_page_prot of private memory
- * never has it. The TLB is flushed before the VMA is released: the next writer of
- * the VMA may skip an entry that needs no change.
+ * Change the entries of a range, each VMA under its own lock for read. Grant
+ * write permission where it costs no copy, or revoke it. vm_page_prot of
+ * private memory never has write permission. Flush the TLB before the VMA is
+ * released: the next writer of the VMA may skip an entry that needs no change.
  */
 static void change_entries(struct mm_struct *mm, unsigned long start,
 			   unsigned long end, bool grant, unsigned long prot)
@@ -185,12 +189,12 @@ bool __vma_grants_later(const struct vm_area_struct *vma, unsigned long oldflags
 }
 
 /**
- * vma_grant_after - give permissions to entries after a VMA has got them
+ * vma_grant_after - grant permissions to entries after a VMA has got them
  * @mm: current's mm
  * @start: the first address
  * @end: the end of the range
  *
- * For speed alone: without it each page would take a fault.
+ * This is only for speed: without it each page would take a fault.
  *
  * Context: May sleep. No lock is held.
  */
@@ -210,8 +214,8 @@ bool __vma_revoked_before(const struct vm_area_struct *vma,
 }
 
 /*
- * May a VMA be unmapped a part at a time? Not where the owner of the file or a
- * userfaultfd would notice, or where the VMA may grow meanwhile.
+ * May a VMA be unmapped a part at a time? Not if the owner of the file or a
+ * userfaultfd would notice, and not if the VMA may grow meanwhile.
  */
 static bool may_unmap_in_pieces(const struct vm_area_struct *vma)
 {
@@ -221,10 +225,10 @@ static bool may_unmap_in_pieces(const struct vm_area_struct *vma)
 }
 
 /**
- * vma_unmaps_in_pieces - is munmap() of a range to release mmap_lock now and then?
+ * vma_unmaps_in_pieces - should munmap() release mmap_lock now and then?
  * @mm: current's mm, mmap_lock held for write
  * @start: the first address, as user space gave it
- * @len: bytes
+ * @len: the length in bytes
  *
  * Return: true if vma_munmap_pieces() may do it.
  */
@@ -240,8 +244,9 @@ bool vma_unmaps_in_pieces(struct mm_struct *mm, unsigned long start, size_t len)
 		return false;
 	end = start + PAGE_ALIGN(len);
 	/*
-	 * One at a time, so that all marks are its own. It adds up to two VMAs,
-	 * which others may see: not where the limit is near.
+	 * Only one call works in pieces at a time, so that all marks are its
+	 * own. It adds up to two VMAs, which others may see, so it stays away
+	 * from the limit.
 	 */
 	if (!mm_is_shared(mm) || mm->vma_lock.unmapping ||
 	    mm->map_count + 64 > sysctl_max_map_count)
@@ -254,8 +259,9 @@ bool vma_unmaps_in_pieces(struct mm_struct *mm, unsigned long start, size_t len)
 }
 
 /*
- * The caller holds mmap_lock for write; nobody else reads VM_UNMAPPING. So it need
- * not wait for readers of the VMAs, which it may have been killed while it did.
+ * The caller holds mmap_lock for write, and nobody else reads VM_UNMAPPING. So
+ * there is no need to wait for readers of the VMAs. A fatal signal may have
+ * ended such a wait before.
  */
 static void clear_unmapping(struct mm_struct *mm, unsigned long start,
 			    unsigned long end)
@@ -269,7 +275,7 @@ static void clear_unmapping(struct mm_struct *mm, unsigned long start,
 			WRITE_ONCE(vma->vm_flags, vma->vm_flags & ~VM_UNMAPPING);
 }
 
-/* Mark what is mapped now: what other threads map later is not marked. */
+/* Mark what is mapped now. What other threads map later is not marked. */
 static int set_unmapping(struct mm_struct *mm, unsigned long start,
 			 unsigned long end)
 {
@@ -300,7 +306,7 @@ static int set_unmapping(struct mm_struct *mm, unsigned long start,
 	return 0;
 }
 
-/* The next VMAs of the range that were mapped when munmap() was called */
+/* Find the next VMAs of the range that were mapped when munmap() was called. */
 static bool next_unmapping(struct mm_struct *mm, unsigned long *addr,
 			   unsigned long *stop, unsigned long end)
 {
@@ -325,20 +331,21 @@ static bool next_unmapping(struct mm_struct *mm, unsigned long *addr,
 }
 
 /**
- * vma_munmap_pieces - munmap(), and release mmap_lock now and then
+ * vma_munmap_pieces - munmap() that releases mmap_lock now and then
  * @mm: current's mm, mmap_lock held for write, as it is on return
- * @start: the first address; vma_unmaps_in_pieces() said yes to it
- * @len: bytes
+ * @start: the first address; vma_unmaps_in_pieces() returned true for it
+ * @len: the length in bytes
  * @uf: for userfaultfd_unmap_complete()
  *
- * Each piece is an munmap() of its own, with its pages, TLB entries and page tables:
- * other threads find old contents or nothing. VM_UNMAPPING marks the VMAs that were
- * there at the beginning. What other threads map in between stays. A VMA keeps the
- * flag when it is split. It is not merged, moved, or copied to a child.
+ * Each piece is an munmap() of its own, with its pages, TLB entries and page
+ * tables: other threads find old contents or nothing. VM_UNMAPPING marks the
+ * VMAs that were there at the beginning. What other threads map in between
+ * stays. A VMA keeps the flag when it is split. A VMA with the flag is not
+ * merged, moved, or copied to a child.
  *
  * Context: May sleep.
- * Return: 0, or -ENOMEM or -EINTR (after a fatal signal), with part of it unmapped
- * if another piece had been.
+ * Return: 0, or -ENOMEM, or -EINTR after a fatal signal. After an error, the
+ * pieces before it stay unmapped.
  */
 int vma_munmap_pieces(struct mm_struct *mm, unsigned long start, size_t len,
 		      struct list_head *uf)
@@ -353,7 +360,7 @@ int vma_munmap_pieces(struct mm_struct *mm, unsigned long start, size_t len,
 	while (next_unmapping(mm, &addr, &whole, end)) {
 		stop = piece_end(mm, addr, whole, pages);
 		ret = do_munmap(mm, addr, stop - addr, uf);
-		/* Without memory to split a VMA: all of it */
+		/* No memory to split a VMA: unmap all of it. */
 		if (ret == -ENOMEM && stop < whole) {
 			stop = whole;
 			ret = do_munmap(mm, addr, stop - addr, uf);
@@ -366,7 +373,7 @@ int vma_munmap_pieces(struct mm_struct *mm, unsigned long start, size_t len,
 		pages = min(2 * pages, PIECE_PAGES_MAX);
 		if (addr < end && mmap_lock_has_waiters(mm)) {
 			mmap_write_unlock(mm);
-			/* For the tasks that wait: see __mmap_read_give_way(). */
+			/* Let waiters wake up: see __mmap_read_give_way(). */
 			usleep_range(5, 50);
 			mmap_write_lock_narrow(mm);
 			pages = PIECE_PAGES;

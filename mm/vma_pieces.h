@@ -6,7 +6,7 @@
 #include <linux/mmap_lock.h>
 #include <linux/osq_lock.h>
 
-/* mmap_lock_is_contended(), and tasks that spin for the lock, outside of its queue */
+/* mmap_lock_is_contended(), or a task spins for it outside of its queue */
 static inline bool mmap_lock_has_waiters(struct mm_struct *mm)
 {
 #if defined(CONFIG_RWSEM_SPIN_ON_OWNER) && !defined(CONFIG_PREEMPT_RT)
@@ -17,7 +17,7 @@ static inline bool mmap_lock_has_waiters(struct mm_struct *mm)
 }
 
 #ifdef CONFIG_PER_VMA_LOCK
-/* For less than this much, a second lock costs more than it saves others. */
+/* Below this size, a second lock costs more than it saves other threads. */
 #define VMA_PIECES_MIN	(2 * PMD_SIZE)
 
 void __vma_revoke_before(struct mm_struct *mm, unsigned long start,
@@ -27,14 +27,14 @@ bool __vma_revoked_before(const struct vm_area_struct *vma,
 bool __vma_grants_later(const struct vm_area_struct *vma, unsigned long oldflags);
 
 /**
- * vma_revoke_before - take permissions from entries before a VMA loses them
+ * vma_revoke_before - revoke permissions of entries before a VMA loses them
  * @mm: current's mm
  * @start: the first address
  * @end: the end of the range
  * @prot: the PROT_* that mprotect() is going to set
  *
- * A concurrent fault may give an entry back what it lost here. The caller looks
- * at each entry again, with the VMA write-locked, and changes those.
+ * A concurrent fault may give an entry back what it lost here. The caller
+ * checks each entry again, with the VMA write-locked, and changes such entries.
  *
  * Context: May sleep. No lock is held.
  */
@@ -47,13 +47,13 @@ static inline void vma_revoke_before(struct mm_struct *mm, unsigned long start,
 
 /**
  * vma_revoked_before - are most entries of a range as they will be?
- * @vma: the VMA, write-locked, its flags as they will be
- * @oldflags: its flags as they were
+ * @vma: the VMA, write-locked, with its new flags
+ * @oldflags: its old flags
  * @start: the first address
  * @end: the end of the range, in @vma
  *
- * Return: true if vma_revoke_before() may have been there: reading an entry before
- * changing it is worth it.
+ * Return: true if vma_revoke_before() may have worked on the range, so that it
+ * is worth reading an entry before changing it.
  */
 static inline bool vma_revoked_before(const struct vm_area_struct *vma,
 				      unsigned long oldflags,
@@ -65,13 +65,13 @@ static inline bool vma_revoked_before(const struct vm_area_struct *vma,
 
 /**
  * vma_grants_later - may entries get their permissions after mmap_lock is released?
- * @vma: the VMA, write-locked, its flags as they will be
- * @oldflags: its flags as they were
+ * @vma: the VMA, write-locked, with its new flags
+ * @oldflags: its old flags
  * @start: the first address
  * @end: the end of the range, in @vma
  *
- * Return: true if the caller may leave the entries as they are, and is to call
- * vma_grant_after() when it has released mmap_lock.
+ * Return: true if the caller may leave the entries as they are. It must then
+ * call vma_grant_after() after it has released mmap_lock.
  */
 static inline bool vma_grants_later(const struct vm_area_struct *vma,
 				    unsigned long oldflags,

@@ -21,12 +21,12 @@ static struct vm_area_struct *lock_vma_briefly(struct mm_struct *mm,
 }
 
 /**
- * vma_try_read_lock - the VMA that holds an address, under its own lock
+ * vma_try_read_lock - lock the VMA that holds an address, by its own lock
  * @mm: the mm; the caller holds a reference of its own to mm_users
  * @addr: the address
  *
- * For whoever looks at one VMA, and takes mmap_lock if this does not give it.
- * vma_read_unlock() lets go of either.
+ * For callers that look at one VMA, and that take mmap_lock if this returns
+ * NULL. vma_read_unlock() releases either lock.
  *
  * Context: Does not sleep.
  * Return: the VMA, locked, or NULL: no VMA, a writer, or the switch is off.
@@ -50,19 +50,20 @@ void __mmap_read_give_way(struct mm_struct *mm, int *locked)
 	*locked = 0;
 	/*
 	 * A reader may take a free rwsem before the task that waits for it has
-	 * woken up: the sleep is for that wakeup.
+	 * woken up. Sleep to let the waiting task wake up.
 	 */
 	usleep_range(10, 100);
 }
 
 /**
- * lock_vma_wait - the VMA that holds an address, after the writer that has it
+ * lock_vma_wait - lock the VMA at an address, after its writer
  * @mm: the mm; the caller holds a reference of its own to mm_users
  * @addr: the address
  *
- * Context: May sleep, for mmap_lock. The caller holds neither mmap_lock nor a VMA
- * lock.
- * Return: the VMA, locked for reading, or NULL: there is none, or a fatal signal.
+ * Context: May sleep, for mmap_lock. The caller holds neither mmap_lock nor a
+ * VMA lock.
+ * Return: the VMA, locked for reading, or NULL if there is none or after a
+ * fatal signal.
  */
 struct vm_area_struct *lock_vma_wait(struct mm_struct *mm, unsigned long addr)
 {
@@ -77,66 +78,48 @@ struct vm_area_struct *lock_vma_wait(struct mm_struct *mm, unsigned long addr)
 	return vma;
 }
 
-/* Pieces of a visit, while a writer waits, and the largest of them */
-#define VISIT_SIZE	PMD_SIZE
-#define VISIT_SIZE_MAX	(4 * PMD_SIZE)
-
 /**
  * vma_read_range - visit the VMAs of a range, each under its own lock
  * @mm: the mm; the caller holds a reference of its own to mm_users
- * @start: where to start; on return, where it ended
+ * @start: where to start; on return, where the visits ended
  * @end: the end
- * @visit: called for each VMA with the part of the range that it covers. It may
- *	sleep, and must not wait for mmap_lock.
+ * @visit: called for each VMA with the part of the range that the VMA covers.
+ *	It may sleep, and must not wait for mmap_lock. It may do less if a
+ *	writer waits for the VMA. It then says in its *@end how far it has come,
+ *	which must be at least one byte.
  * @arg: for @visit
- * @in_parts: @visit may be called several times for a VMA, with one part after the
- *	other, and the VMA change in between
  *
- * With @in_parts, releases a VMA between two parts if a writer waits for it, and
- * goes on after the writer. Ends early at a hole and at a VMA that @visit cannot
- * do without mmap_lock: the caller goes on from @start under mmap_lock. What is
- * before @start has been visited, once.
+ * This releases each VMA after the visit. If the visit is not complete, a
+ * writer that waits for the VMA comes first, and the VMA may have changed when
+ * the visit goes on. This ends early at a hole, and at a VMA that @visit cannot
+ * handle without mmap_lock. The caller then goes on from @start under
+ * mmap_lock. What is before @start has been visited once.
  *
  * Context: May sleep, for mmap_lock only while no VMA is held.
  * Return: 0, or the error that @visit has returned.
  */
 int vma_read_range(struct mm_struct *mm, unsigned long *start,
-		   unsigned long end, vma_visit_t *visit, unsigned long arg,
-		   bool in_parts)
+		   unsigned long end, vma_visit_t *visit, unsigned long arg)
 {
 	int ret = 0;
 
 	if (!vma_lock_is_on())
 		return 0;
-	/* Nobody waits for a process with one thread. */
-	in_parts = in_parts && mm_is_shared(mm);
 
 	while (*start < end) {
 		struct vm_area_struct *vma = lock_vma_wait(mm, *start);
-		unsigned long stop, next, size = VISIT_SIZE;
+		unsigned long stop;
 
 		if (!vma)
 			break;
 		stop = min(end, vma->vm_end);
-		/* Its pages may be larger than a part. */
-		if (!in_parts || is_vm_hugetlb_page(vma))
-			size = ULONG_MAX;
-		do {
-			next = stop - *start > size ?
-				round_down(*start + size, PMD_SIZE) : stop;
-			ret = visit(vma, *start, next, arg);
-			if (ret == VMA_READ_MMAP_LOCK || ret < 0)
-				break;
-			*start = next;
-			if (size < VISIT_SIZE_MAX)
-				size *= 2;
-			cond_resched();
-		} while (*start < stop && ret != VMA_READ_RELEASED &&
-			 !vma_read_is_contended(vma));
+		ret = visit(vma, *start, &stop, arg);
 		if (ret != VMA_READ_RELEASED)
 			vma_end_read(vma);
 		if (ret == VMA_READ_MMAP_LOCK || ret < 0)
 			break;
+		*start = stop;
+		cond_resched();
 	}
 	count_vm_vma_lock_event(*start == end || ret < 0 ? VMA_LOCK_READ :
 							   VMA_LOCK_READ_MMAP);
@@ -144,16 +127,19 @@ int vma_read_range(struct mm_struct *mm, unsigned long *start,
 }
 
 /*
- * The first VMA that ends above @addr, locked; NULL if there is none; or -EAGAIN.
+ * Lock the first VMA that ends above @addr, and return it. Return NULL if there
+ * is none, or -EAGAIN.
  *
- * Lookups of single addresses only: they are made for running beside writers. One
- * that finds a VMA is right by that VMA's lock. One that finds nothing may have met
- * a writer that unmaps, and maps again before it lets go of mmap_lock; so it counts
- * only if nobody has held mmap_lock for write meanwhile. Who takes something out of
- * the tree has announced its hold and then write-locked the VMA, with a full
- * barrier between (A'); who sees the tree of after that sees the hold.
+ * This uses only lookups of single addresses, which can run concurrently with
+ * writers. A lookup that finds a VMA is confirmed by the lock of that VMA. A
+ * lookup that finds nothing may have met a writer that unmaps, and that maps
+ * again before it releases mmap_lock. So its result counts only if nobody has
+ * held mmap_lock for write meanwhile. A writer that takes something out of the
+ * tree has announced its hold and write-locked the VMA before, with a full
+ * barrier (A'). A reader that sees the changed tree therefore sees the hold.
  *
- * With @may_miss, a hole before the VMA that is found need not be one.
+ * With @may_miss, there may be other VMAs between @addr and the VMA that is
+ * returned.
  */
 static struct vm_area_struct *vma_lock_next(struct mm_struct *mm,
 					    unsigned long addr, bool may_miss)
@@ -164,7 +150,7 @@ static struct vm_area_struct *vma_lock_next(struct mm_struct *mm,
 
 	if (mm != current->mm)
 		smp_mb(); /* as in lock_vma_under_rcu() */
-	/* Pairs with B: with this number comes the tree that its writer left. */
+	/* Pairs with B: a reader of the number sees its writer's tree. */
 	seq = smp_load_acquire(&mm->vma_lock.mm_lock_seq);
 
 	rcu_read_lock();
@@ -177,7 +163,7 @@ static struct vm_area_struct *vma_lock_next(struct mm_struct *mm,
 	if (IS_ERR(vma))
 		return vma;
 
-	/* It may have been cut, between lookup and lock. */
+	/* The VMA may have been cut between lookup and lock. */
 	if (vma && likely(vma->vm_start <= addr && addr < vma->vm_end))
 		return vma;
 	if (vma && vma->vm_end <= addr)
@@ -185,7 +171,7 @@ static struct vm_area_struct *vma_lock_next(struct mm_struct *mm,
 	if (vma && may_miss)
 		return vma;
 
-	smp_rmb();	/* the tree before the number; pairs with A' */
+	smp_rmb();	/* tree before number; pairs with A' */
 	if (!(seq & VMA_SEQ_HELD) && READ_ONCE(mm->vma_lock.mm_lock_seq) == seq)
 		return vma;
 again:
@@ -195,27 +181,29 @@ again:
 }
 
 /*
- * Has the caller nobody to get out of the way for? Then mmap_lock costs less than
- * a lock and a lookup for each VMA. The references are the task's and the reader's.
+ * Does the mm have no user besides the caller? Then mmap_lock costs less than a
+ * lookup and a lock for each VMA. The two references are the task's and the
+ * reader's.
  */
 static bool mm_is_ours_alone(struct mm_struct *mm)
 {
 	return current->mm == mm && atomic_read(&mm->mm_users) <= 2;
 }
 
-/* How often a lookup is tried before mmap_lock, which keeps all writers out. */
+/* Lookups to try before mmap_lock, which excludes all writers */
 #define VMA_READ_TRIES	4
 
 /**
  * vma_reader_lock_next - release a VMA, and lock the next
- * @reader: of an mm of which the caller holds a reference of its own to mm_users
+ * @reader: the reader; the caller holds a reference of its own to its mm's
+ *	mm_users
  * @addr: as for vma_reader_next()
  *
- * vma_reader_next() for a caller that has checked mm_is_shared(): takes mmap_lock
- * only to find a VMA that a writer keeps from it.
+ * vma_reader_next() for a caller that has checked mm_is_shared(). It takes
+ * mmap_lock only to find a VMA that writers keep it from locking otherwise.
  *
- * Context: May sleep, for mmap_lock only while no VMA is held. The caller does not
- * hold mmap_lock or a VMA lock.
+ * Context: May sleep, for mmap_lock only while no VMA is held. The caller does
+ * not hold mmap_lock or a VMA lock.
  * Return: as vma_reader_next()
  */
 struct vm_area_struct *vma_reader_lock_next(struct vma_reader *reader,
@@ -239,7 +227,7 @@ struct vm_area_struct *vma_reader_lock_next(struct vma_reader *reader,
 	vma = vma_reader_next_mmap_locked(reader, addr);
 	if (IS_ERR(vma))
 		return vma;
-	/* No writer is there to be in its way; mmap_lock would do as well. */
+	/* No writer can be here. If this fails, mmap_lock protects the VMA. */
 	if (vma && WARN_ON_ONCE(!vma_start_read(vma)))
 		return vma;
 	vma_reader_stop(reader);
@@ -249,17 +237,18 @@ struct vm_area_struct *vma_reader_lock_next(struct vma_reader *reader,
 
 /**
  * vma_reader_next - release a VMA, and go to the next
- * @reader: of an mm of which the caller holds a reference of its own to mm_users
- * @addr: where the next one starts or what it contains: in the order of
- *	addresses, what ended the one before
+ * @reader: the reader; the caller holds a reference of its own to its mm's
+ *	mm_users
+ * @addr: an address that the next VMA holds or starts above. Addresses must
+ *	ascend: pass the end of the VMA before.
  *
- * The VMA, which may begin below @addr if it has grown meanwhile, holds still
- * until the next call. What was mapped all the time, by whatever VMAs, is found.
- * Where writers come too fast, mmap_lock is taken to find the one VMA, and
- * released when that is locked.
+ * The VMA is stable until the next call. It may begin below @addr if it has
+ * grown meanwhile. Memory that is mapped all the time is found, whichever VMAs
+ * map it. If writers come too fast, this takes mmap_lock to find the VMA, locks
+ * the VMA, and releases mmap_lock.
  *
- * Context: May sleep, for mmap_lock only while no VMA is held. The caller does not
- * hold mmap_lock or a VMA lock.
+ * Context: May sleep, for mmap_lock only while no VMA is held. The caller does
+ * not hold mmap_lock or a VMA lock.
  * Return: the VMA, NULL if there is none at @addr or above, or -EINTR after a
  * fatal signal.
  */
@@ -275,18 +264,19 @@ struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
 }
 
 /**
- * vma_reader_find - release a VMA, and go to the one that holds an address
- * @reader: of an mm of which the caller holds a reference of its own to mm_users
+ * vma_reader_find - release a VMA, and go to the VMA that holds an address
+ * @reader: the reader; the caller holds a reference of its own to its mm's
+ *	mm_users
  * @addr: the address, in any order
  *
- * For a few addresses: takes mmap_lock where the VMA cannot be had by its own lock,
- * or there is none, and keeps it until vma_reader_stop(). So it does for hugetlb,
- * because its page tables can be shared: follow_page() needs more than one VMA to
- * hold still.
+ * For a few addresses. This takes mmap_lock if the VMA cannot be locked by its
+ * own lock, or if there is none, and keeps mmap_lock until vma_reader_stop().
+ * It does the same for hugetlb, whose page tables can be shared: follow_page()
+ * then needs more than one VMA to be stable.
  *
- * Context: May sleep, for mmap_lock only while no VMA is held. The caller does not
- * hold mmap_lock or a VMA lock.
- * Return: the VMA, which holds still until the next call, or NULL.
+ * Context: May sleep, for mmap_lock only while no VMA is held. The caller does
+ * not hold mmap_lock or a VMA lock.
+ * Return: the VMA, which is stable until the next call, or NULL.
  */
 struct vm_area_struct *vma_reader_find(struct vma_reader *reader,
 				       unsigned long addr)
@@ -318,15 +308,16 @@ struct vm_area_struct *vma_reader_find(struct vma_reader *reader,
 }
 
 /**
- * vma_reader_try_next - vma_reader_next() for whoever would rather go than wait
- * @reader: of current's mm
+ * vma_reader_try_next - vma_reader_next() that gives up instead of waiting
+ * @reader: the reader, of current's mm
  * @addr: as for vma_reader_next()
  *
- * May miss a VMA that a writer changes. Under mmap_lock, all the way from the first
- * VMA, where the switch is off or nobody shares the mm.
+ * This may miss a VMA that a writer changes. Once the switch is off, or nobody
+ * shares the mm, it works under mmap_lock until vma_reader_stop().
  *
  * Context: Does not sleep. The caller does not hold mmap_lock or a VMA lock.
- * Return: as vma_reader_next(), or -EAGAIN, with nothing held: a writer is there.
+ * Return: as vma_reader_next(), or -EAGAIN, with nothing held, if a writer is
+ * there.
  */
 struct vm_area_struct *vma_reader_try_next(struct vma_reader *reader,
 					   unsigned long addr)

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Apply the series to somebody's own tree, all of it or nothing, or take it back.
+# Apply the series to a kernel tree of yours, all of it or nothing, or take it back.
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -9,10 +9,10 @@ usage()
 usage: scripts/apply.sh -d DIR [-n] [-R] [-h]     (make apply KDIR=DIR [DRY=1] [R=1])
 
 Applies the series to the kernel source in DIR, a git checkout or a plain tree.
-Nothing is committed. Nothing is changed if any patch does not apply; the
-patch, the file and the line are named. Files are replaced, not written to, so
-that a tree that shares files with this one (cp -al) stays as it is. An
-interrupted run undoes itself; after one that was killed, the next run does.
+Nothing is committed. If any patch does not apply, nothing is changed, and the
+patch, the file and the line are named. Files are replaced, not written to. So
+a tree that shares files with DIR (cp -al) stays as it is. An interrupted run
+undoes its changes. If a run was killed, the next run undoes them.
 
   -n  only say what would be done
   -R  take the series back out of DIR
@@ -35,7 +35,7 @@ need flock util-linux
 exec {lock}< "$kdir"
 flock -n "$lock" || die "another run is at work on $kdir: wait for it"
 
-# What a run leaves that was killed: the old files, and, once they are all there, their list.
+# What a killed run leaves: the old files and, once all of them are there, their list.
 state=$kdir/.per-vma-lock.apply
 undo()
 {
@@ -58,7 +58,7 @@ if [ -e "$state" ]; then
 	say "$kdir: undone what a run that was killed had begun"
 fi
 
-# On a copy of the files that the series touches, outside any repository.
+# Work on a copy of the files that the series touches, outside any repository.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/tree"
@@ -74,7 +74,7 @@ while IFS=$'\t' read -r patch files; do
 	done < <(files_of "$TOP/$patch")
 done < <(series_entries)
 
-# try PATCH [-R]: on the copy. git apply knows no fuzz: context has to match.
+# try PATCH [-R]: applies it to the copy. git apply has no fuzz: the context must match.
 try()
 {
 	diff_of "$TOP/$1" > "$work/patch"
@@ -85,7 +85,7 @@ try()
 exclude=()
 for f in "${added[@]}"; do exclude+=("--exclude=$f"); done
 
-# How many of the patches are in the copy now? All, as they are here, none, or some.
+# How many of the patches are in the copy now? All as they are here, none, or some.
 take_back()
 {
 	local patch f n=0
@@ -130,7 +130,7 @@ if [ -z "$reverse" ]; then
 	done
 fi
 
-# What could fail later is looked at now.
+# Check now what could fail later.
 need_kb=$(($(du -sk "$work/tree" | cut -f1) * 3 + 1024))
 have_kb=$(df -Pk "$kdir" | awk 'NR == 2 { print $4 }')
 [ "$have_kb" -ge $need_kb ] || die "$kdir: $have_kb KiB are free there, $need_kb are needed; nothing changed"
@@ -147,7 +147,7 @@ if [ -n "$dry" ]; then
 	exit 0
 fi
 
-# The old files and the new ones whole into DIR first, then each by a rename.
+# First copy the old files and the new files into DIR, then replace each file by a rename.
 interrupted()
 {
 	trap '' INT TERM HUP
@@ -188,12 +188,12 @@ move()
 	done < "$state/list"
 }
 fill && move || interrupted "cannot write to $kdir" 1
-# From here on it is done; without the list there is nothing to undo.
+# From here on the change is complete. Without the list there is nothing to undo.
 mv "$state/list" "$state/done"
 trap - INT TERM HUP
 rm -rf "$state"
 if [ -n "$reverse" ]; then
-	# Directories that have become empty
+	# Remove directories that have become empty.
 	printf '%s\n' "${added[@]}" | xargs -d '\n' -n1 dirname | sort -ru |
 		while read -r d; do rmdir -p --ignore-fail-on-non-empty "$kdir/$d" 2> /dev/null || true; done
 	say "taken back out of $kdir"

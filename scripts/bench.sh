@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Operations a second: 6.1 with the series, on and off, beside 6.1 and 6.12.
+# Operations per second: 6.1 with the series, on and off, compared with 6.1 and 6.12.
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -13,11 +13,12 @@ turn, each round once on each: base, peer (Debian's 6.12), and pervma with
 the switch off and on. Writes build/bench/report.md, with its plots and CSV.
 
   QUICK=1       four cases, threads only, at 1, 2 and 4 tasks (under 10 minutes; else 90)
-  WIS=DIR       the static NAME_threads and NAME_processes of will-it-scale in DIR instead,
-                unchanged, and beside them those of bench/ with the same names (bench.NAME);
-                they warm up for 6 s each
+  WIS=DIR       runs the static NAME_threads and NAME_processes of will-it-scale in DIR instead,
+                unchanged, and next to them those of bench/ with the same names (bench.NAME).
+                They warm up for 6 s each. With QUICK=1 they run at 2 tasks only. A program
+                that does not end within a minute is left out, and a line reports that
   ROUNDS=N      rounds, 3 at the least (5)
-  TASKS="..."   how many at once, rising ("1 2 4")
+  TASKS="..."   how many tasks run concurrently, rising ("1 2 4")
   CASES="..."   only these programs of bench/ ("pft_threads mmap1_processes")
 END
 }
@@ -39,6 +40,7 @@ if [ -n "${WIS:-}" ]; then
 	[ -d "$WIS" ] || die "WIS=$WIS: no such directory"
 	WIS=$(cd "$WIS" && pwd)
 	options="-s 1" more=()
+	[ -z "${QUICK:-}" ] || tasks=2
 	mapfile -t programs < <(cd "$WIS" && find . -maxdepth 1 -type f -perm /100 \
 		\( -name '*_threads' -o -name '*_processes' \) -printf '%f\n' | sort)
 	[ ${#programs[@]} -gt 0 ] || die "WIS=$WIS: no NAME_threads or NAME_processes in it"
@@ -58,7 +60,7 @@ fi
 files=(-f "$TOP/bench/bench_guest.sh")
 for p in "${programs[@]}"; do
 	files+=(-f "${WIS:-$out}/$p")
-	# Ours of that name, too: do both say the same?
+	# Run our program of that name, too, to compare what they show.
 	[ -n "${WIS:-}" ] && [ -x "$out/$p" ] || continue
 	install -D "$out/$p" "$out/wis/bench.$p"
 	files+=(-f "$out/wis/bench.$p")
@@ -83,20 +85,36 @@ csv=$out/results.csv
 rm -f "$out"/*.svg
 echo "round,kernel,case,variant,tasks,value,vmas" > "$csv"
 runs=$((rounds * ${#kernels[@]})) run=0 start=$SECONDS
+# Prints what is being measured, each 20 s, and what is left out.
+progress()
+{
+	local line last=0 n=0 all=$((${#programs[@]} * $(wc -w <<< "$tasks")))
+
+	while IFS= read -r line; do
+		case $line in
+		'# left out: '*) say "${line#\# }" ;;
+		'# '*)
+			n=$((n + 1))
+			[ $((SECONDS - last)) -ge 20 ] || continue
+			last=$SECONDS
+			say "round $round of $rounds, $k: ${line#\# } ($n of about $all)" ;;
+		esac
+	done
+}
 for ((round = 1; round <= rounds; round++)); do
 	for k in "${kernels[@]}"; do
 		with_switch "$k"
 		boot+=" clocksource=tsc tsc=reliable"
-		# TCG may run a stale breakpoint where a booting kernel patches itself:
-		# a guest that never came to its first number is started again.
+		# TCG may run a stale breakpoint where a booting kernel patches itself. A guest
+		# that has not printed its first number is started again.
 		for try in 1 2 3; do
-			"$TOP/vm" -k "$kernel" -c "$cpus" -m 4096 -t 3600 -b "$boot" "${files[@]}" \
+			"$TOP/vm" -k "$kernel" -c "$cpus" -m 4096 -t 7200 -b "$boot" "${files[@]}" \
 				-- bench_guest.sh "$tasks" "$options" "${programs[@]}" \
-				${more[@]+"${more[@]}"} > "$out/guest.txt" && break
-			[ ! -s "$out/guest.txt" ] && [ $try -lt 3 ] ||
+				${more[@]+"${more[@]}"} | tee "$out/guest.txt" | progress && break
+			! grep -qv '^#' "$out/guest.txt" && [ $try -lt 3 ] ||
 				die "round $round, $k: did not end well"
 		done
-		sed "s/^/$round,$k,/" "$out/guest.txt" >> "$csv"
+		sed "/^#/d; s/^/$round,$k,/" "$out/guest.txt" >> "$csv"
 		run=$((run + 1)) spent=$((SECONDS - start))
 		say "round $round of $rounds, $k: $spent s, about $((spent * (runs - run) / run)) s to go"
 	done

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The series itself: applies, builds at each step, and reads clean.
+# Check the series itself: it applies, builds at each step, and has no findings of style.
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -8,9 +8,9 @@ usage()
 	cat <<EOF
 usage: scripts/check.sh [-h]     (make check [FULL=1])
 
-Applies the series without fuzz, builds at each step of it the objects that it
-touches and all of mm/ (a small config), and the whole with the feature
-configured out, looks for traces of the feature in the latter, builds a few
+Applies the series without fuzz. Builds at each step of the series the objects
+that the series touches and all of mm/ (a small config). Builds the whole with the
+feature configured out, and looks for traces of the feature there. Builds a few
 other configurations, and runs checkpatch, sparse and shellcheck. With FULL=1 each
 step builds a whole kernel, for each architecture, every configuration is built,
 and riscv64 boots. The last line is "N passed, N failed, N skipped".
@@ -29,12 +29,13 @@ phase "make check: series and style"
 "$TOP/scripts/tree.sh"
 ok "series applies without fuzz"
 
-# Nobody signs off; MAINTAINERS is not the kernel's; upstream commits are named
-# by subject, and their ids are not in a tree without history; an array whose name two files share cannot be static; a server of
-# FUSE answers ENOSYS to what it does not know.
+# Not for this series: nobody signs off. MAINTAINERS is not the kernel's. Upstream commits are
+# named by subject, for their ids are not in a tree without history. An array whose name two
+# files share cannot be static. A server of FUSE answers ENOSYS to a request that it does not
+# know.
 ignore=UNKNOWN_COMMIT_ID,ENOSYS,MISSING_SIGN_OFF,FILE_PATH_CHANGES,COMMIT_LOG_LONG_LINE,GIT_COMMIT_ID,STATIC_CONST_CHAR_ARRAY
 
-# Style, of patches as they would be mailed and so of the new files, too
+# The style of the patches as they would be mailed, and so of the new files, too
 "$TOP/scripts/export.sh"
 if (cd "$TREE" && sed "s|^|$BUILD/series/|" "$BUILD/series/series" |
 	xargs scripts/checkpatch.pl --no-tree --terse --no-summary --max-line-length=100 \
@@ -60,7 +61,7 @@ else
 	fail "Documentation/series.md is current" "$log"
 fi
 
-# The documents are well-formed, as far as that shows without Sphinx.
+# The documents must be well-formed, as far as that can be checked without Sphinx.
 : > "$log"
 "$TOP/scripts/deps.sh" python3-docutils
 for f in "$TOP"/Documentation/mm/*.rst "$TOP"/Documentation/admin-guide/mm/*.rst; do
@@ -72,8 +73,8 @@ git -C "$TREE" diff --name-only --diff-filter=A base HEAD -- 'mm/*.c' 'include/*
 	(cd "$TREE" && xargs scripts/kernel-doc -none -Werror) >> "$log" 2>&1 || true
 if [ -s "$log" ]; then fail "documents" "$log"; else ok "documents"; fi
 
-# Modules decide by names in Module.symvers what a kernel can do: a new export is
-# a promise, and is listed.
+# Modules decide by names in Module.symvers what a kernel can do. So a new export is a
+# promise, and must be listed.
 if diff <(sed -n 's/^\([-+] EXPORT[^\t ]*([^)]*)\).*/\1/p' "$TOP/scripts/exports.txt" | sort) \
 	<(git -C "$TREE" diff base HEAD -- . ':!tools' |
 		sed -n 's/^\([-+]\)\(EXPORT_[A-Z_]*([^)]*)\).*/\1 \2/p' | sort) > "$log"; then
@@ -82,7 +83,7 @@ else
 	fail "exports are those of scripts/exports.txt" "$log"
 fi
 
-# MAINTAINERS knows every file that the series adds.
+# MAINTAINERS must have every file that the series adds.
 git -C "$TREE" diff --name-only --diff-filter=A base HEAD | while read -r f; do
 	entry=$(sed -n 's/^F:[\t ]*//p' "$TOP/MAINTAINERS" | while read -r pattern; do
 		# shellcheck disable=SC2254
@@ -92,19 +93,19 @@ git -C "$TREE" diff --name-only --diff-filter=A base HEAD | while read -r f; do
 done > "$log"
 if [ -s "$log" ]; then fail "MAINTAINERS has every new file" "$log"; else ok "MAINTAINERS has every new file"; fi
 
-# Each mutant still changes its file.
+# Each mutant must still change its file.
 grep -vE '^#|^$' "$TOP/tools/testing/vma_lock/mutants" | while IFS= read -r line; do
 	rest=${line#*: } file=${rest%%: *} rest=${rest#*: }
 	! sed "${rest#*: }" "$TREE/$file" 2>&1 | cmp -s - "$TREE/$file" || echo "$line"
 done > "$log"
 if [ -s "$log" ]; then fail "mutants apply" "$log"; else ok "mutants apply"; fi
 
-# Each file names its license, if it has room for it.
+# Each file must name its license, if it has room for it.
 git -C "$TOP" ls-files | grep -vE '\.patch$|\.litmus$|^(MAINTAINERS|VERSION|COPYING|LICENSES/.*|Documentation/cover-letter\.txt)$|/selftests/mm/(config|settings)$' |
 	(cd "$TOP" && xargs grep -L 'SPDX-License-Identifier: ') > "$log" || true
 if [ -s "$log" ]; then fail "each file names its license" "$log"; else ok "each file names its license"; fi
 
-# No machine's paths in what is kept
+# No file that is committed may have a path of a machine.
 if git -C "$TOP" grep -nIE '/(home|root|work)/[a-z]' -- . ':!scripts/check.sh' ':!scripts/guest' > "$log" 2>/dev/null; then
 	fail "no machine paths" "$log"
 else
@@ -116,29 +117,37 @@ phase "make check: each step builds"
 step=$BUILD/linux-step
 head=$(git -C "$TREE" rev-parse HEAD)
 git -C "$TREE" worktree prune
-# Of another build/linux, it is none of this one's.
+# A worktree of an earlier build/linux is of no use.
 git -C "$step" rev-parse -q HEAD > /dev/null 2>&1 || { rm -rf "$step"; git -C "$TREE" worktree add -q --detach "$step" base; }
-# What it has to build for ARCH: the series' own objects and their neighbours
+# objects ARCH: prints the objects that a step must build: the series' own and their neighbours
 objects()
 {
-	git -C "$TREE" diff --name-only base HEAD -- '*.c' ':!tools' ':!mm' ':!arch' ':!virt' |
+	git -C "$TREE" diff --name-only base HEAD -- '*.c' ':!tools' ':!mm' ':!arch' ':!virt' \
+		':!drivers/dma-buf' ':!drivers/gpu' ':!drivers/media' ':!sound' |
 		sed 's/c$/o/'
 	case $1 in
 	x86_64) echo mm/ arch/x86/mm/ ;;
 	arm64) echo mm/ arch/arm64/mm/ arch/arm64/kvm/mmu.o ;;
 	esac
 }
-# KVM on x86-64, which only the steps have
+# KVM on x86-64, which only the kernels of the steps have
 kvm_objects() { echo arch/x86/kvm/mmu/mmu.o arch/x86/kvm/../../../virt/kvm/pfncache.o; }
-# Of these, what the series touches, in REV. Those of mm/ that the first step has
-# built: the others are not configured.
+# Of the drivers that only set vma_lock_mmap, those that call other drivers
+driver_objects()
+{
+	echo drivers/dma-buf/{dma-buf,udmabuf,heaps/system_heap}.o sound/core/pcm_native.o \
+		drivers/gpu/drm/{drm_gem,drm_prime,drm_gem_shmem_helper}.o
+}
+# touched REV: of these, the objects that the series touches in REV. Of mm/ only those that
+# the first step has built: the others are not configured.
 touched()
 {
 	local f
 	objects none
 	echo arch/x86/mm/fault.o
-	# It takes long to compile: only if this step changes it.
+	# These take long to compile: only if this step changes them.
 	git -C "$TREE" diff --quiet "$1^" "$1" -- arch/x86/kvm virt || kvm_objects
+	git -C "$TREE" diff --quiet "$1^" "$1" -- drivers/dma-buf drivers/gpu sound || driver_objects
 	git -C "$TREE" diff --name-only base HEAD -- 'mm/*.c' ':!mm/vma_*' | sed 's/c$/o/' |
 		while read -r f; do [ ! -e "$BUILD/step-x86_64/$f" ] || echo "$f"; done
 	git -C "$TREE" grep -q 'select ARCH_SUPPORTS_PER_VMA_LOCK' "$1" -- arch/x86/Kconfig || return 0
@@ -146,11 +155,12 @@ touched()
 		! git -C "$TREE" cat-file -e "$1:$f.c" 2> /dev/null || echo "$f.o"
 	done
 }
-# All of them in the first step and the last
+# step_objects ARCH: all of them in the first step and the last
 step_objects()
 {
 	[ $n -eq 1 ] || [ $n -eq "$total" ] || { touched "$c"; return; }
 	objects "$1"
+	driver_objects
 	[ "$1" != x86_64 ] || kvm_objects
 }
 n=0 total=$(git -C "$TREE" rev-list --count base..HEAD)
@@ -158,7 +168,7 @@ for c in $(git -C "$TREE" rev-list --reverse base..HEAD); do
 	n=$((n + 1))
 	git -C "$step" checkout -q -f "$c"
 	archs=x86_64
-	# The other architecture: in the end
+	# The other architecture: only at the last step, or with FULL=1
 	[ $n -lt "$total" ] && [ -z "${FULL:-}" ] || archs="x86_64 arm64"
 	for arch in $archs; do
 		name="step $n of $total builds, $arch: $(git -C "$TREE" show -s --format=%s "$c")"
@@ -183,11 +193,11 @@ else
 	fail sparse "$log"
 fi
 
-# What the guests' kernels have no configuration for
+# Leaves out objects for which the guests' kernels have no configuration.
 without() { objects x86_64 | grep -vE "uprobes|$1"; }
 
 phase "make check: other configurations"
-# Configured out: no symbol, no string. FULL=1 builds the whole kernel.
+# Configured out, the feature must leave no symbol and no string. FULL=1 builds the whole kernel.
 # shellcheck disable=SC2046
 if "$TOP/scripts/kernel.sh" off x86_64 $([ -n "${FULL:-}" ] || without /afs/); then
 	ok "builds with CONFIG_PER_VMA_LOCK=n"
@@ -208,7 +218,7 @@ else
 	fail "builds with CONFIG_PER_VMA_LOCK=n" "$log"
 fi
 
-# Other configurations: what they leave out, the series must do without.
+# Other configurations: the series must build without what they leave out.
 all="SMP USERFAULTFD HUGETLBFS SWAP MEMCG TRANSPARENT_HUGEPAGE NUMA"
 [ -n "${FULL:-}" ] || all=SMP
 for sym in $all; do
@@ -223,14 +233,14 @@ for sym in $all; do
 	fi
 done
 
-# The oldest version that takes it. The newest is BASE.
+# The oldest version that the series applies to. The newest is BASE.
 if [ -n "${FULL:-}" ]; then
 	phase "make check: other versions of 6.1"
 	if "$TOP/scripts/versions.sh" > "$log" 2>&1; then ok "applies to other versions"; else fail "applies to other versions" "$log"; fi
 	if "$TOP/scripts/versions.sh" -b 6.1.170 > "$log" 2>&1; then ok "6.1.170: builds, boots, tests"; else fail "6.1.170: builds, boots, tests" "$log"; fi
 fi
 
-# An architecture that knows nothing of it
+# An architecture without per-VMA locks
 if [ -n "${FULL:-}" ]; then
 	for tool in riscv64-linux-gnu-gcc:gcc-riscv64-linux-gnu qemu-system-riscv64:qemu-system-misc; do
 		need "${tool%%:*}" "${tool##*:}"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Remove build/, unless somebody's work is in it.
+# Remove build/, unless it has work that would be lost.
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -8,8 +8,8 @@ usage()
 	cat <<EOF
 usage: scripts/clean.sh [-f] [-h]     (make clean [FORCE=1])
 
-Removes build/ with all that was built. Work in build/linux that is not in the
-series yet stays, unless forced.
+Removes build/ with all that was built. Refuses to do so while build/linux has
+work that is not in the series yet, unless forced.
 
   -f  even with work that would be lost
 EOF

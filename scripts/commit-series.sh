@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # usage: commit-series.sh REV REF
-# Make the series' commits on REV in build/linux, and have REF name the last.
+# Make the commits of the series on REV in build/linux, and let REF name the last of them.
 # The files that are checked out stay as they are.
 . "$(dirname "$0")/lib.sh"
 [ "${1:-}" != -h ] || { sed -n 's/^# //p' "$0" | sed -n 2,4p; exit 0; }
@@ -22,7 +22,7 @@ while IFS=$'\t' read -r patch files; do
 	done
 	# shellcheck disable=SC2086
 	full_diff "$work/early" "$patch" $files > "$work/patch"
-	# git apply knows no fuzz: context has to match, offsets are told.
+	# git apply has no fuzz: the context must match. Offsets are reported.
 	: > "$work/log"
 	if [ -s "$work/patch" ] && ! git apply --cached -v "$work/patch" > "$work/log" 2>&1; then
 		grep -E '^error:' "$work/log" | sed "s|^error: |commit-series.sh: $patch: |" >&2

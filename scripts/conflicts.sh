@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Cache lines that page faults on different CPUs fight for, by kernel.
+# Cache lines for which page faults on different CPUs compete, by kernel.
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -9,13 +9,18 @@ usage()
 usage: scripts/conflicts.sh [-h] [CPUS [ARCH]]     (make conflicts [CPUS=4] [ARCH=arm64])
 
 Runs 2048 page faults in a guest with CPUS virtual CPUs (4; 2 to 64), a thread on
-each: in one VMA; in a VMA for each, cut out of one by mprotect(); and in a VMA for
-each, mapped one after the other, so that the slab may have them and their locks
-side by side; in one VMA with an mprotect() of it every 1000 faults; and by
-process_vm_readv() of absent pages of one VMA, a page a call. Traces the memory that they touch, on base, on peer if it is built, and on pervma. Prints reads
-and writes a fault of the lines that one CPU writes and another touches, those of
-locks first. Exit status 1 if pervma writes such a line of a lock (of 1000 faults, in
-one), or with mprotect() more than base.
+each. The faults are
+- in one VMA;
+- in a VMA for each thread, cut out of one VMA by mprotect();
+- in a VMA for each thread, mapped one after the other, so that the slab may have the
+  VMAs and their locks side by side;
+- in one VMA, with an mprotect() of it every 1000 faults;
+- by process_vm_readv() of absent pages of one VMA, a page per call.
+
+Traces the memory that the faults touch, on base, on peer if it is built, and on pervma.
+Prints reads and writes per fault of the lines that one CPU writes and another touches.
+The lines of locks come first. Exit status 1 if pervma writes such a line of a lock (in
+more than one of 1000 faults), or with mprotect() writes more than base.
 END
 }
 
@@ -70,14 +75,14 @@ awk -v cpus="$cpus" -v arch="$arch" '
 	FNR == 1 { kernel[++n] = FILENAME }
 	$1 == "faults" { faults[$2, n] = $3; dropped += $2 < 2 ? 0 : $4; next }
 	$3 == "-" { line[$1, $2, n] = $5 " " $6 " " $7 " " $4; next }
-	# Who writes to a line most gives it its name,
+	# The function that writes most to a line gives the line its name.
 	$6 > most[$1, $2, n] { most[$1, $2, n] = $6; writer[$1, $2, n] = $3 }
-	# and these make it one of a lock: of mmap_lock, if they also do it in
-	# window 1, a system call that takes mmap_lock for read.
+	# These functions mark the line of a lock. It is the line of mmap_lock if they also
+	# write it in window 1, a system call that takes mmap_lock for read.
 	$6 && $3 ~ /^(down_read|up_read|lock_vma_under_rcu|vma_start_read|vma_end_read|vma_refcount_put)/ {
 		locked[$1, $2, n]
 	}
-	# Of process_vm_readv(), for its permission, on any kernel
+	# The lock that process_vm_readv() takes for its permission check, on any kernel
 	$6 && $3 ~ /^down_read_killable/ { killable[$1, $2, n] }
 	END {
 		title[2] = "All threads in one VMA"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Kernel instructions an operation at one thread, pervma against base, and the
-# peer beside them.
+# Kernel instructions per operation at one thread: pervma compared with base, and the peer
+# next to them.
 . "$(dirname "$0")/lib.sh"
 boots=5
 [ "${1:-}" != -h ] || {
@@ -11,7 +11,7 @@ boots=5
 	echo "writers to 2%. Exit status 1 if a fault costs 0.3% more than base's, one of the"
 	echo "kernel 0.7%, the first touch of a VMA 1.5%, calls that fault in 2% (of one page, with"
 	echo "two threads, 12%), writers 4%, a fork of many VMAs and reading maps 5%, the former with"
-	echo "two threads 7.5%, or if a hold that write-locks every VMA takes more than 200 for each."
+	echo "two threads 9%, or if a hold that write-locks every VMA takes more than 200 for each."
 	echo "make profile shows the functions of a row."
 	echo "The peer's column is there where that kernel is built, or COST_PEER=1 builds it;"
 	echo "it does not count for the exit status."
@@ -34,30 +34,30 @@ for ((boot = 1; boot <= boots; boot++)); do
 	done
 done
 awk "$awk_at"'
-	# The first touch of a VMA takes mmap_lock on top of the VMA lock. 0.3%
-	# is what counts differ by between two boots of one kernel: mostly by 7
-	# instructions, and not at all with norandmaps, which would fix one layout
-	# of the address space. The least of the boots has none of these. A fault of
-	# the kernel takes 10 more than one of user mode: it looks for a kernel
-	# thread, for a holder of mmap_lock, and whether to reschedule.
+	# The first touch of a VMA takes mmap_lock in addition to the VMA lock. Counts differ
+	# by 0.3% between two boots of one kernel, mostly by 7 instructions. They do not
+	# differ with norandmaps, which would fix one layout of the address space. The least
+	# of the boots has none of these. A fault of the kernel takes 10 instructions more
+	# than a fault of user mode: it checks for a kernel thread, for a holder of
+	# mmap_lock, and whether to reschedule.
 	function bound(what)
 	{
 		if (what ~ /^(mmap|mprotect|brk|fork, )/) return 1.04
 		if (what ~ /^fork of/) return 1.05
 		# RCU frees VMAs within the count, or after it.
-		if (what ~ /^the same/) return 1.075
+		if (what ~ /^the same/) return 1.09
 		if (what ~ /maps$/) return 1.05
 		if (what ~ /^first/) return 1.015
 		if (what ~ /^kernel/) return 1.007
-		# A lock and a lookup for each page, of which a thread that maps
-		# does not notice anything
+		# A lock and a lookup for each page. A thread that maps does not notice
+		# them.
 		if (what ~ /^two threads: vmsplice/) return 1.12
 		if (what ~ /^(process_vm|populate|vmsplice|two threads)/) return 1.02
 		return 1.003
 	}
 	# Writers differ by 2% from boot to boot, either way (mprotect: 1.016, 1.019
-	# and 1.027 in three runs of much the same tree), and one boot may be
-	# cheaper than all others: the second least.
+	# and 1.027 in three runs of much the same tree). One boot may be cheaper than
+	# all others. So the second least counts.
 	function count(k, what)
 	{
 		return at(list[k, what], what ~ /^(mmap|mprotect|brk|fork|the same|read of)/ ? 0.25 : 0)
@@ -72,7 +72,7 @@ awk "$awk_at"'
 		for (i = 1; i <= names; i++) {
 			what = name[i]
 			b = count("base", what); p = count("pervma", what)
-			# Base has no such hold: so many instructions for each VMA
+			# Base has no such hold. The bound is in instructions for each VMA.
 			fits = what ~ /^wide/ ? p <= 200 : b && p <= b * bound(what)
 			more += !fits
 			printf "%-28s %8.0f %8.0f %8.4f", what, b, p, b ? p / b : 0

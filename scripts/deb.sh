@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Debian packages of 6.1 with the series, in Debian's own configuration.
+# Build Debian packages of 6.1 with the series, in Debian's own configuration.
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -10,16 +10,19 @@ usage: scripts/deb.sh [-q] [-n] [-c FILE] [-h] [FLAVOUR]
        (make deb [FLAVOUR=amd64] [QUICK=1] [DRY=1] [CONFIG=FILE])
 
 Builds linux-image, linux-headers and linux-libc-dev of build/linux into build/deb, by
-the kernel's own bindeb-pkg. FLAVOUR is one of Debian's linux-config-6.1 (amd64,
+the kernel's own bindeb-pkg. FLAVOUR is a flavour of Debian's linux-config-6.1 (amd64,
 cloud-amd64, rt-amd64; by default that of the running kernel, or amd64). The packages
-have an ABI name of their own, 6.1.N-pervmaV-FLAVOUR, and are installed beside Debian's. Debug information and module signatures, which want Debian's
-tools and keys, are left out.
+have an ABI name of their own, 6.1.N-pervmaV-FLAVOUR, so they are installed next to
+Debian's. Debug information and module signatures are left out. They need Debian's tools
+and keys.
 
-  -q  leave modules out: packages that show that it builds and installs, not for use
+  -q  leave modules out: the packages show that the kernel builds and installs, and are
+      not for use
   -n  stop when the configuration is made
   -c  a configuration of yours, in place of Debian's
 
-amd64 is about 2,400 symbols that are built in and 3,900 modules: some hours on 2 cores.
+amd64 has about 2,400 symbols that are built in and 3,900 modules. That takes some hours
+on 2 cores.
 EOF
 }
 quick='' dry='' config=

@@ -6,57 +6,31 @@
 usage()
 {
 	cat <<EOF
-usage: scripts/demo.sh [-h]     (make demo [ROUNDS=N])
+usage: scripts/demo.sh [-h]     (make demo [PAIRS=N])
 
-Installs what is missing, lays out and builds the kernel with the series, boots
-it in QEMU with 4 virtual CPUs, and runs each load with the VMA lock switched
-off and on in turn, ROUNDS times (5 at the least, 7 by default). Prints medians,
-and with them the lowest and the highest round.
+Installs what is missing, lays out and builds the kernel with the series, and boots it
+in QEMU. The guest has as many virtual CPUs as the host has CPUs (4 at the most). Runs
+each load in PAIRS (100) pairs of windows of 100 ms. The VMA lock is off in one window
+and on in the other, in random order. Prints medians, and the ratio within a pair with
+the 95% interval of its median.
 EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }
 [ $# -eq 0 ] || { usage >&2; exit 2; }
-rounds_or 7 5
+pairs=${LOAD_PAIRS:-0}
+[ "$pairs" != 0 ] || pairs=100
+[[ $pairs =~ ^[1-9][0-9]{1,3}$ ]] || die "PAIRS=$pairs: 10 to 9999 pairs"
 
 "$TOP/scripts/deps.sh" -g demo
 "$TOP/scripts/tree.sh"
 "$TOP/scripts/kernel.sh" pervma
 bench_programs
 
-say "running the loads: $rounds rounds of 4 loads, off and on"
+cpus=$(nproc)
+[ "$cpus" -le 4 ] || cpus=4
+say "running the loads, about $((pairs * 22 * 5 / 100 + 5)) s"
 raw=$BUILD/bench/demo.txt
-"$TOP/vm" -c 4 -m 1024 -t 900 -f "$BUILD/bench/fault_load" -f "$TOP/bench/demo_rounds.sh" \
-	-- demo_rounds.sh "$rounds" | tee "$raw" | sed -un 's/^# /   /p'
-
-awk "$awk_at"'
-	function median(key) { return at(values[key], 0.5) }
-	function cell(key) {
-		return sprintf("%d (%d-%d)", median(key), at(values[key], 0), at(values[key], 1))
-	}
-	function line(label, what, key,   off, on) {
-		off = median(key " off " what); on = median(key " on " what)
-		printf "| %-34s | %-8s | %24s | %24s | %6.2f |\n", label, what,
-			cell(key " off " what), cell(key " on " what), off ? on / off : 0
-	}
-	/^load / {
-		values[$2 " " $3 " faults/s"] = values[$2 " " $3 " faults/s"] " " $4
-		values[$2 " " $3 " maps/s"] = values[$2 " " $3 " maps/s"] " " $5
-	}
-	/^vmstat / { stat[$2 " " $3] += $4 }
-	END {
-		printf "\n| %-34s | %-8s | %24s | %24s | %6s |\n", "4 vCPUs, median (lowest-highest)",
-			"", "VMA lock off", "VMA lock on", "on/off"
-		print "|---|---|---|---|---|"
-		line("4 threads fault, a VMA each", "faults/s", "own")
-		line("4 threads fault, one VMA", "faults/s", "one")
-		line("3 threads fault, a VMA each, 1 maps", "faults/s", "own-map")
-		line("", "maps/s", "own-map")
-		line("3 threads fault, one VMA, 1 maps", "faults/s", "one-map")
-		line("", "maps/s", "one-map")
-		print ""
-		for (s = split("pgfault vma_lock_success vma_lock_abort vma_lock_retry vma_lock_miss", name, " "); i++ < s; )
-			printf "%-18s off %12d   on %12d\n", name[i], stat[name[i] " off"], stat[name[i] " on"]
-		print "\nQEMU TCG, so ratios in one run and no hardware throughput."
-	}
-' "$raw" | tee "$BUILD/bench/demo-table.txt"
-grep -q '^load' "$raw" || die "the loads did not run, see $raw"
+"$TOP/vm" -c "$cpus" -m 1024 -t $((300 + pairs * 2)) -f "$BUILD/bench/fault_load" -f "$TOP/bench/demo_rounds.sh" \
+	-- demo_rounds.sh "$pairs" "$cpus" < /dev/null | tee "$raw" | sed -un 's/^# /   /p'
+grep -q '^pair' "$raw" || die "the loads did not run, see $raw"
+/usr/bin/python3 "$TOP/bench/pairs.py" "$cpus" "$raw" | tee "$BUILD/bench/demo-table.txt"

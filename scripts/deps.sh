@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Install what the project needs, or the packages given, unless they are there.
+# Install the packages that the project needs, or the packages given, if they are missing.
 . "$(dirname "$0")/lib.sh"
 
 declare -A groups=(
 	[demo]="linux-source-6.1 qemu-system-x86 busybox-static build-essential bc bison ccache cpio
 		file flex git kmod libelf-dev libssl-dev perl python3 rsync util-linux xz-utils"
 	[test]="qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross e2fsprogs relacy-dev
-		sparse spin python3-docutils shellcheck b4 quilt"
+		liburcu-dev sparse spin python3-docutils shellcheck b4 quilt"
 	[full]="gcc-riscv64-linux-gnu qemu-system-misc"
 	[bench]="linux-source-6.12 python3-matplotlib"
 	[programs]="golang-go mmdebstrap e2fsprogs"
@@ -18,9 +18,10 @@ usage()
 	cat <<EOF
 usage: scripts/deps.sh [-h] [-g GROUP]... [PACKAGE]...     (make deps [GROUP=GROUP])
 
-Installs, with apt-get, what make demo, test and check need; or GROUPs: demo, test,
-full (FULL=1), bench, programs, deb, all; or PACKAGEs. After that no target wants
-the network or root. Where there is no apt-get, or no root, it names what is missing.
+Installs, with apt-get, the packages that make demo, test and check need; or those of
+GROUPs: demo, test, full (FULL=1), bench, programs, deb, all; or PACKAGEs. After that no
+target needs the network or root. Without apt-get, or without root, it names what is
+missing.
 EOF
 }
 chosen=()
@@ -41,19 +42,19 @@ for g in ${chosen[@]+"${chosen[@]}"}; do
 	packages+=("${more[@]}")
 done
 
-# What another distribution calls otherwise is known by what it brings.
+# Another distribution has other names. There a package is known by a file or command of it.
 declare -A brings=(
 	[linux-source-6.1]=/usr/src/linux-source-6.1.tar.xz [linux-source-6.12]=/usr/src/linux-source-6.12.tar.xz
 	[qemu-system-x86]=qemu-system-x86_64 [qemu-system-arm]=qemu-system-aarch64 [busybox-static]=busybox
 	[build-essential]=gcc [libelf-dev]=/usr/include/libelf.h [libssl-dev]=/usr/include/openssl/ssl.h
 	[util-linux]=flock [xz-utils]=xz [gcc-aarch64-linux-gnu]=aarch64-linux-gnu-gcc
 	[libc6-dev-arm64-cross]=/usr/aarch64-linux-gnu/lib/libc.a [e2fsprogs]=mkfs.ext4
-	[relacy-dev]=/usr/include/relacy/relacy.hpp [python3-docutils]=rst2html
+	[relacy-dev]=/usr/include/relacy/relacy.hpp [liburcu-dev]=/usr/include/urcu.h [python3-docutils]=rst2html
 	[gcc-riscv64-linux-gnu]=riscv64-linux-gnu-gcc [qemu-system-misc]=qemu-system-riscv64
 	[python3-matplotlib]=python3 [golang-go]=go [dpkg-dev]=dpkg-buildpackage
 	[linux-config-6.1]=/usr/src/linux-config-6.1
 )
-# The guest's BusyBox of another architecture, the root file system of others' programs
+# Fetch the guest's BusyBox for another architecture, and the root file system for programs.sh.
 fetch()
 {
 	case " ${chosen[*]:-} " in *" test "*) "$TOP/scripts/initramfs.sh" -f arm64 ;; esac

@@ -8,10 +8,10 @@ usage()
 	cat <<EOF
 usage: scripts/export.sh [-h]     (make series)
 
-Writes build/series/vN-NNNN-*.patch, one mail a patch, and the list "series": a quilt
-patch directory; 'git am build/series/*.patch' takes them, too. The cover letter is
-vN-cover-letter.txt, and vN.mbox is the whole thread, for b4. N is in VERSION. The same
-series makes the same files. What else is in build/series stays there.
+Writes build/series/vN-NNNN-*.patch, one mail per patch, and the list "series". The
+directory is a quilt patch directory, and 'git am build/series/*.patch' takes the mails,
+too. The cover letter is vN-cover-letter.txt. vN.mbox is the whole thread, for b4. N is in
+VERSION. The same series makes the same files. Other files in build/series stay there.
 EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }
@@ -37,11 +37,11 @@ cd "$work/mails"
 ls -- *.patch > "$work/series"
 total=$(wc -l < "$work/series")
 
-# One thread. An id is made of what it stands for.
+# Make one thread of the mails. A message id is made from the contents of the thread.
 id=$({ cat "$TOP/Documentation/cover-letter.txt"; cat -- *.patch; } | sha1sum | cut -c1-12)
 message_id() { echo "<$v-$1-$id@per-vma-locks>"; }
-# thread NUMBER [PARENT]: adds to the header of a mail. b4 wants each header
-# field in one line.
+# thread NUMBER [PARENT]: adds to the header of a mail. b4 needs each header
+# field on one line.
 thread()
 {
 	awk -v id="$(message_id "$1")" -v parent="${2:-}" '
@@ -76,7 +76,7 @@ done < "$work/series"
 cat "$v-cover-letter.txt" -- *.patch > "$v.mbox"
 cp "$work/series" series
 
-# What the last run made goes, and nothing else.
+# Remove what the last run made, and nothing else.
 mkdir -p "$out"
 if [ -f "$out/.made" ]; then
 	while read -r f; do rm -f "$out/$f"; done < "$out/.made"

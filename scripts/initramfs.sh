@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # usage: initramfs.sh [-f] [ARCH]
 # Make build/initramfs-ARCH.cpio: BusyBox, its links, and scripts/guest/init.
-# With -f only fetch what it needs of the network.
+# With -f only fetch what is needed from the network.
 . "$(dirname "$0")/lib.sh"
 [ "${1:-}" != -h ] || { sed -n 's/^# //p' "$0" | sed -n 2,4p; exit 0; }
 fetch=
@@ -16,8 +16,8 @@ native=/usr/bin/busybox
 ! file -L $native 2>/dev/null | grep -q 'dynamically linked' ||
 	die "$native is not static: install busybox-static"
 
-# Another architecture's comes from the same package, unpacked under build/.
-# apt is told about that architecture for this one download only.
+# For another architecture BusyBox comes from the same package, unpacked under build/.
+# apt gets to know that architecture for this download only.
 busybox=$native
 if [ "$arch" != "$(uname -m)" ]; then
 	busybox=$BUILD/busybox-$arch

@@ -8,13 +8,15 @@ usage()
 	cat <<EOF
 usage: scripts/kernel.sh [-h] pervma|base|peer|debug|kcsan|kvm|mutant|step|off|no-SYMBOL|6.1.N[-net] [ARCH [TARGET]...]
 
-Configures (tinyconfig and the fragments of kernel/configs) and builds a kernel
-into build/KERNEL-ARCH (x86_64 or arm64; riscv is built only); the log is build/KERNEL-ARCH.log. Does nothing if
-neither source nor config have changed. JOBS= sets the number of jobs. With
-TARGETs, builds these and not the kernel. no-SYMBOL is pervma without
-CONFIG_SYMBOL, and without what depends on it; kvm is pervma with KVM; peer is Debian's linux-source-6.12; 6.1.N
-is that version with the series, as scripts/versions.sh has laid it out. KERNEL-net is
-KERNEL with sockets, io_uring, perf events and more that others' programs want.
+Configures (tinyconfig and the fragments of kernel/configs) and builds a kernel into
+build/KERNEL-ARCH (x86_64 or arm64; riscv is built only). The log is build/KERNEL-ARCH.log.
+Does nothing if neither source nor config have changed. JOBS= sets the number of jobs. With
+TARGETs, it builds these and not the kernel.
+
+no-SYMBOL is pervma without CONFIG_SYMBOL, and without what depends on it. kvm is pervma
+with KVM. peer is Debian's linux-source-6.12. 6.1.N is that version with the series, as
+scripts/versions.sh has laid it out. KERNEL-net is KERNEL with sockets, io_uring, perf
+events and more that programs of other projects need.
 EOF
 }
 
@@ -35,7 +37,7 @@ debug)
 	[ ! -f "$configs/debug-$arch.config" ] || fragments+=("$configs/debug-$arch.config") ;;
 kcsan)
 	fragments+=("$configs/pervma.config" "$configs/kcsan.config")
-	# Others race, too, and know it. Given here this wins over what makefiles say.
+	# Other code has races, too, which are known. A setting given here overrides makefiles.
 	make_args=(KCSAN_SANITIZE=n KCSAN_SANITIZE_vma_lock.o=y KCSAN_SANITIZE_vma_fault.o=y
 		KCSAN_SANITIZE_vma_read.o=y) ;;
 kvm)
@@ -61,7 +63,7 @@ no-[A-Z]*)
 esac
 [ "$kernel" = "${kernel%-net}" ] || fragments+=("$configs/net.config")
 cross=$(cross_prefix "$arch")
-# What QEMU loads; the debug kernel of x86-64 needs the boot code before it.
+# The image that QEMU loads. The debug kernel of x86-64 needs the boot code before it.
 case $arch:${kernel%-net} in
 x86_64:debug) image=bzImage ;;
 x86_64:*) image=vmlinux ;;
@@ -97,7 +99,7 @@ if [ "${kernel%-net}" = peer ]; then
 	[ "$have" = "$(base_version linux-source-6.12)" ] ||
 		say "note: the peer is $have; BASE names $(base_version linux-source-6.12)"
 fi
-# What the kernel is built from. What is never edited is no git tree.
+# The state of the kernel's source. A source that is never edited is not a git tree.
 source_state()
 {
 	[ ! -f "$src/.source" ] || { cat "$src/.source"; return; }
@@ -139,8 +141,8 @@ else
 	echo "$config_id" > "$out/.config-id"
 fi
 
-# A symbol that was asked for and did not survive is an error; the last
-# fragment to name it decides.
+# It is an error if a symbol was asked for and did not survive. The last fragment
+# that names the symbol decides.
 [ -n "${checked:-}" ] || checked=("${fragments[@]}")
 lost=$(cat "${checked[@]}" | sed -n 's/^# \(CONFIG_[A-Z0-9_]*\) is not set$/\1=n/p; /^CONFIG_/p' |
 	awk -F= '{ want[$1] = $0 } END { for (s in want) print want[s] }' |
@@ -153,7 +155,7 @@ lost=$(cat "${checked[@]}" | sed -n 's/^# \(CONFIG_[A-Z0-9_]*\) is not set$/\1=n
 	done)
 [ -z "$lost" ] || die "$kernel-$arch: did not survive the merge: $(echo $lost)"
 
-# Progress: objects of those that the last such build had, or about 1600.
+# Progress: objects, of as many as the last such build had, or about 1600
 expected=$(cat "$BUILD/.objects-$kernel-$arch" 2>/dev/null || echo 0)
 [ "$expected" -ge 100 ] || expected=1600
 build_kernel "$kernel-$arch" " of about $expected" "$log" mk -j"$jobs" "${targets[@]}"

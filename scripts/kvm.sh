@@ -8,15 +8,16 @@ usage()
 	cat <<END
 usage: scripts/kvm.sh [-h] [ARCH [PATTERN]]     (make kvm [ARCH=x86_64] [ONLY=PATTERN])
 
-Builds the kernel "kvm" (pervma with KVM) and those of 6.1's selftests/kvm that fault in and
-replace memory of a guest, kvm_remap and kvm_fifo (tools/testing/vma_lock). Boots QEMU with virtualization
-and runs each there with vm.per_vma_lock 0, and then 1. One passes if it does in both, if with 0
-no counter of VMA locks moves, and if with 1 they count the pages that its guest touches first. The
-last line is "N passed, N failed, N skipped"; the exit status is 1 if any failed.
+Builds the kernel "kvm" (pervma with KVM), and those of 6.1's selftests/kvm that fault in and
+replace memory of a guest, and kvm_remap and kvm_fifo (tools/testing/vma_lock). Boots QEMU with
+virtualization, and runs each program there with vm.per_vma_lock 0, and then 1. A program passes
+if it passes with both values, if with 0 no counter of VMA locks moves, and if with 1 these
+counters have the pages that its guest touches first. The last line is "N passed, N failed, N
+skipped". The exit status is 1 if any failed.
 
-arm64 is the default: QEMU has EL2. x86_64 has KVM_AMD by QEMU's emulation of SVM. They go different
-ways in the kernel: arm64 looks up VMAs itself, x86-64 takes pages without waiting (FOLL_NOWAIT).
-With PATTERN (of the shell) only programs whose name matches are run.
+arm64 is the default: QEMU has EL2. x86_64 has KVM_AMD by QEMU's emulation of SVM. The two use
+different paths in the kernel: arm64 looks up VMAs itself, x86-64 takes pages without waiting
+(FOLL_NOWAIT). With PATTERN (of the shell) only programs whose name matches are run.
 END
 }
 
@@ -35,9 +36,9 @@ out=$BUILD/kvm-tests-$arch
 src=$TREE/tools/testing/selftests/kvm
 
 # Not memslot_perf_test: its guest has 2 s to touch 512 MiB, which is too much for QEMU.
-# How many pages its guest touches first, which get_user_pages_fast() alone does not get;
-# program and arguments
-# arm64 has several formats of a guest's page tables: one will do (4K pages).
+# Each line: how many pages the guest touches first, which get_user_pages_fast() alone does
+# not get; the program and its arguments.
+# arm64 has several formats of a guest's page tables: one format is enough (4K pages).
 mode=
 [ "$arch" != arm64 ] || mode=' -m 2'
 tests="1024 demand_paging_test -b 2M -v 2$mode
@@ -60,12 +61,12 @@ tests=$(while read -r pages program arguments; do
 	[[ $program != $only ]] || echo "$pages $program $arguments"
 done <<< "$tests")
 [ -n "$tests" ] || die "$only: no program of that name"
-# Seconds: QEMU takes its time, on a loaded machine much more of it.
+# In seconds. QEMU is slow, and much slower on a loaded machine.
 limit=900
 
 phase "selftests/kvm for $arch"
 mkdir -p "$out"
-# 6.1.192's dirty_log_test has a macro by the name of newer kernels.
+# dirty_log_test of 6.1.192 uses a macro by its name in newer kernels.
 cc=("${cross}gcc" -static -w -pthread -O2 -g -std=gnu99 -U_FORTIFY_SOURCE -fno-stack-protector
 	-fno-PIE -no-pie -DTEST_ASSERT_EQ=ASSERT_EQ -I"$TREE/tools/include"
 	-I"$TREE/tools/arch/$tools/include" -isystem "$out/headers/usr/include" -I"$src/include"
@@ -78,7 +79,7 @@ make_tests()
 	mkdir -p "$out/lib"
 	for f in "$src"/lib/*.c "$src/lib/$name"/*.[cS]; do
 		flags=
-		# Of its own memcpy() the compiler would make a call of memcpy().
+		# The compiler would turn this file's own memcpy() into a call of memcpy().
 		case $f in */string_override.c) flags=-ffreestanding ;; esac
 		o=${f#"$src/lib/"}
 		"${cc[@]}" $flags -I"$(dirname "$f")" -c -o "$out/lib/${o//\//-}.o" "$f" || return
@@ -100,15 +101,15 @@ if [ "$(cat "$out/.id" 2>/dev/null)" != "$id" ]; then
 	echo "$id" > "$out/.id"
 fi
 
-# In the guest: a line for each, "PASS  COMMAND  (what was counted)"
+# The guest's script. It prints a line for each, "PASS  COMMAND  (what was counted)".
 {
 	cat <<'END'
 #!/bin/sh
 [ -c /dev/kvm ] || { echo "no /dev/kvm"; exit 1; }
-mkdir -p /tmp/t; cd /bin # they open themselves by the name that they were called by
+mkdir -p /tmp/t; cd /bin # the programs open themselves by the name that they were called by
 echo 32 > /proc/sys/vm/nr_hugepages
 count() { awk -v n="$1" '$1 == n { print $2 }' /proc/vmstat; }
-run() { # SWITCH LIMIT COMMAND...: $status, $read, $gup, $seconds
+run() { # SWITCH LIMIT COMMAND...: sets $status, $read, $gup, $seconds
 	echo $1 > /proc/sys/vm/per_vma_lock
 	read=$(count vma_lock_read) gup=$(count vma_lock_gup) seconds=$(date +%s)
 	shift
@@ -131,7 +132,7 @@ one() { # PAGES LIMIT COMMAND...
 		*) result=FAIL ;;
 		esac
 		[ $switch = 1 ] || [ $((read + gup)) -eq 0 ] || result=FAIL
-		# Each page once for its VMA (arm64) or none, and once for the page.
+		# Each page counts once, and on arm64 once more for its VMA.
 		[ $switch = 0 ] || [ $result != PASS ] ||
 			{ [ $gup -ge $pages ] && [ $read -ge $((pages * PER_PAGE)) ]; } || result=FAIL
 		[ $result = PASS ] || break
@@ -153,11 +154,11 @@ n=$(wc -l <<< "$tests")
 files=()
 for p in $programs; do files+=(-f "$out/$p"); done
 phase "$n programs with the switch off and on, in a guest with KVM"
-# Each VM turns static keys: with a thread for each CPU QEMU runs what is patched meanwhile.
+# Each VM turns static keys. With a thread for each CPU, QEMU runs code that is being patched.
 qemu=()
 [ "$arch" != x86_64 ] || qemu=(-q "-accel tcg,thread=single")
 status=0
-# Nothing of stdin: the guest would read it.
+# No stdin: the guest would read it.
 "$TOP/vm" -a "$arch" -k kvm -m 2048 -t $((n * limit)) "${qemu[@]}" "${files[@]}" -f "$out/kvm-tests" \
 	-- kvm-tests < /dev/null | tee "$out/results.txt" || status=$?
 phase

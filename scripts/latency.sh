@@ -8,10 +8,10 @@ usage()
 	cat <<EOF
 usage: scripts/latency.sh [-h]     (make latency [ROUNDS=3])
 
-Two processes read /proc/PID/maps of one with 10,000 VMAs, which maps and unmaps a
-page; on 6.1, 6.12 and the series in turn, ROUNDS boots of each. The process that maps
-has a CPU of the host for itself, so that what it waits for is the kernel and not the
-host's scheduler. Exit status 1 if, against 6.1, the mean is not 2 times lower or the
+Two processes read /proc/PID/maps of a process with 10,000 VMAs, which maps and unmaps a
+page. This runs on 6.1, 6.12 and the series in turn, ROUNDS boots of each. The process that
+maps has a CPU of the host for itself, so that it waits for the kernel and not for the
+host's scheduler. Exit status 1 if, compared with 6.1, the mean is not 2 times lower or the
 99.9th percentile not 10 times, or if any figure is above that of 6.12.
 EOF
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# What the scripts share. Source it; it sets TOP, BUILD and TREE.
+# Functions and settings that the scripts share. Source this file. It sets TOP, BUILD and TREE.
 
 set -euo pipefail
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -13,8 +13,8 @@ case $TOP in
 esac
 [ "${1:-}" != --help ] || set -- -h
 
-# Settings of the user, and variables that kernel developers export, have no effect
-# here, but for the name in commits and for the directories that git may trust.
+# The user's settings, and variables that kernel developers export, have no effect here,
+# except the name in commits and the directories that git may trust.
 # shellcheck disable=SC2034
 user_name=$(git -C "$TOP" config user.name 2> /dev/null) || user_name=per-vma-locks
 # shellcheck disable=SC2034
@@ -23,10 +23,10 @@ trusted=$(git config --global --get-all safe.directory 2> /dev/null) || true
 for v in "${!GIT_@}" "${!KBUILD_@}" "${!KCONFIG_@}"; do unset "$v"; done
 unset v MAKEFLAGS MFLAGS MAKELEVEL O V C W M LLVM CROSS_COMPILE KCFLAGS KCPPFLAGS KAFLAGS LOCALVERSION \
 	CFLAGS CPPFLAGS LDFLAGS CC HOSTCC GREP_OPTIONS POSIXLY_CORRECT CDPATH
-# No lock of an index only to remember what has been looked at: killed, git leaves it.
+# git must not lock an index only to refresh it: if git is killed, the lock stays.
 export GIT_OPTIONAL_LOCKS=0
 export LC_ALL=C.UTF-8 GIT_CONFIG_GLOBAL=$BUILD/.no-settings GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_COUNT=0 GIT_PAGER=cat
-# Of no repository either: these win over its own configuration.
+# Settings of a repository have no effect either: these win over its own configuration.
 git_setting()
 {
 	export "GIT_CONFIG_KEY_$GIT_CONFIG_COUNT=$1" "GIT_CONFIG_VALUE_$GIT_CONFIG_COUNT=$2"
@@ -49,7 +49,7 @@ for v in color.ui=false diff.noprefix=false diff.mnemonicPrefix=false diff.renam
 done
 unset v
 
-# What is set to 0, n or no is not asked for.
+# A variable that is set to 0, n or no counts as not set.
 for v in FULL QUICK COST_PEER; do
 	case ${!v:-} in ''|0|[nN]|[nN][oO]) unset "$v" ;; esac
 done
@@ -66,8 +66,8 @@ say()
 	echo "== $*"
 }
 
-# phase NAME: what follows belongs to this phase of the run. "phase" alone ends the
-# last one and prints the time that each took.
+# phase NAME: begins this phase of the run, and ends the phase before. "phase" alone ends the
+# last phase and prints the time that each phase took.
 phases=() phase_name='' phase_start=0
 phase()
 {
@@ -81,8 +81,9 @@ phase()
 	fi
 }
 
-# exclusive NAME: no other run holds build/.lock-NAME until this one ends; it waits for ten
-# seconds, or with "wait" for as long as it takes. What this script calls may hold it, too.
+# exclusive NAME [wait]: no other run holds build/.lock-NAME until this run ends. It waits for
+# ten seconds, or with "wait" for as long as it takes. Scripts that this script calls may hold
+# the lock, too.
 exclusive()
 {
 	local fd
@@ -98,7 +99,7 @@ exclusive()
 	export PERVMA_HOLDS="${PERVMA_HOLDS:-} $1"
 }
 
-# under_way DIR: what git is in the middle of there, if anything
+# under_way DIR: prints the git operation that is in progress there, if any
 under_way()
 {
 	local git at
@@ -109,16 +110,16 @@ under_way()
 	done
 }
 
-# uncommitted DIR: the first changed or new file there, if any
+# uncommitted DIR: prints the first changed or new file there, if any
 uncommitted() { git -C "$1" status --porcelain 2> /dev/null | sed -n "1s/^...//p"; }
 
-# need COMMAND PACKAGE: one clear line when something is not installed
+# need COMMAND PACKAGE: ends with one clear line if COMMAND is not installed
 need()
 {
 	command -v "$1" >/dev/null || die "no $1: install $2, or run 'make deps'"
 }
 
-# The series, one entry a line: PATCH, a tab, the whole files that it adds.
+# Prints the series, an entry per line: PATCH, a tab, the whole files that it adds.
 series_entries()
 {
 	awk '
@@ -129,14 +130,14 @@ series_entries()
 	' "$TOP/series"
 }
 
-# What the commits of build/linux are made from, as one number
+# Prints a checksum of what the commits of build/linux are made from.
 series_id()
 {
 	(cd "$TOP" && { cat series; series_entries | tr '\t ' '\n\n' | grep . |
 		xargs cat; } | sha1sum | cut -d' ' -f1)
 }
 
-# What the names of an architecture's compiler and tools start with
+# cross_prefix ARCH: prints how the names of its compiler and tools start
 cross_prefix()
 {
 	case $1 in
@@ -147,8 +148,8 @@ cross_prefix()
 	esac
 }
 
-# kbuild SRC OUT ARCH [ARG]...: the kernel's make. Through ccache if it is
-# there; kernels built elsewhere from the same source hit, too.
+# kbuild SRC OUT ARCH [ARG]...: runs the kernel's make, through ccache if that is
+# there. Kernels built elsewhere from the same source hit the cache, too.
 kbuild()
 {
 	local src=$1 out=$2 arch=$3 cross cc
@@ -161,7 +162,7 @@ kbuild()
 		make -C "$src" O="$out" ARCH="$arch" CROSS_COMPILE="$cross" CC="$cc" "$@"
 }
 
-# selftest ARCH PROGRAM: into build/selftests-ARCH, unless it is current
+# selftest ARCH PROGRAM: builds it into build/selftests-ARCH, unless it is current
 selftest()
 {
 	local src=$TREE/tools/testing/selftests/mm bin=$BUILD/selftests-$1
@@ -171,7 +172,7 @@ selftest()
 	}
 }
 
-# kdir FOR: $kdir as a full path, and its $version, if it is a 6.1
+# kdir FOR: makes $kdir a full path and sets its $version, if it is a 6.1
 kdir()
 {
 	[ -n "${kdir:-}" ] || die "which tree? make $1 KDIR=DIR"
@@ -183,15 +184,16 @@ kdir()
 	esac
 }
 
-# The series is not applied in $kdir.
+# unpatched: ends if the series is applied in $kdir already
 unpatched() { [ ! -e "$kdir/mm/vma_lock.c" ] || die "$kdir: has mm/vma_lock.c: the series is applied already"; }
 
-# build_kernel NAME OF LOG COMMAND...: with a line each half a minute, "NAME: 12 OF objects, 30 s"
+# build_kernel NAME OF LOG COMMAND...: prints each half a minute "NAME: 12 OF objects, 30 s"
 build_kernel()
 {
 	local name=$1 of=$2 log=$3 start=$SECONDS pid
 	shift 3
-	# In a process group of its own: a make that lived on would write beside the next.
+	# In a process group of its own, to be killed: a make that lived on would write
+	# concurrently with the next.
 	set -m
 	"$@" >> "$log" 2>&1 < /dev/null &
 	pid=$!
@@ -213,24 +215,24 @@ build_kernel()
 	say "$name: built in $((SECONDS - start)) s"
 }
 
-# objects LOG: that the build has made so far
+# objects LOG: counts the objects that the build has made so far
 objects() { grep -cE '^  (CC|AS|AR|LD) ' "$1" || true; }
 
-# bench_programs [TARGET]...: what runs in the guest, into build/bench
+# bench_programs [TARGET]...: builds what runs in the guest into build/bench
 bench_programs()
 {
 	mkdir -p "$BUILD/bench"
 	make -s -C "$TOP/bench" OUTPUT="$BUILD/bench" "$@"
 }
 
-# rounds_or DEFAULT LEAST: $rounds, which ROUNDS= may set
+# rounds_or DEFAULT LEAST: sets $rounds to ROUNDS=, or to DEFAULT
 rounds_or()
 {
 	rounds=${ROUNDS:-$1}
 	[[ $rounds =~ ^[0-9]+$ ]] && [ "$rounds" -ge "$2" ] || die "ROUNDS=$rounds: a number, $2 or more"
 }
 
-# with_switch base|peer|off|on: $kernel, and the $boot parameters that it wants
+# with_switch base|peer|off|on: sets $kernel, and the $boot parameters that it needs
 # shellcheck disable=SC2034
 with_switch()
 {
@@ -241,7 +243,7 @@ with_switch()
 	esac
 }
 
-# kernel_option ARG...: -k KERNEL into $kernel, and -h; OPTIND is behind them
+# kernel_option ARG...: parses -k KERNEL into $kernel, and -h; OPTIND is after them
 kernel_option()
 {
 	local opt
@@ -254,15 +256,15 @@ kernel_option()
 	done
 }
 
-# expected_splats PROGRAM: one that oopses on purpose has some
+# expected_splats PROGRAM: prints the splats of a program that oopses on purpose
 expected_splats()
 {
 	[ "$1" != vma_lock_oops ] || echo 'Internal error|BUG: unable to handle page fault|Oops|KASAN: maybe wild-memory-access'
 }
 
 # unless_emulator COMMAND [ARG...]: runs a command that runs ./vm with VM_RESULTS,
-# and prints what it prints. Runs it again, up to two times, where the emulator
-# is what failed. Reads no stdin.
+# and prints its output. Runs it again, up to two times, if the emulator has
+# failed. Reads no stdin.
 unless_emulator()
 {
 	local out status try
@@ -278,7 +280,7 @@ unless_emulator()
 	return $status
 }
 
-# two_nodes MIB: options of QEMU for 4 CPUs and two NUMA nodes of MIB each
+# two_nodes MIB: prints QEMU's options for 4 CPUs and two NUMA nodes of MIB each
 two_nodes()
 {
 	echo "-smp 4,sockets=2
@@ -286,13 +288,13 @@ two_nodes()
 		-object memory-backend-ram,id=m1,size=$1M -numa node,memdev=m1,cpus=2-3"
 }
 
-# run_selftest KERNEL ARCH PROGRAM LIMIT [NAME=VALUE...]: on two nodes, for NUMA
-# hints. BOOT has more kernel parameters.
+# run_selftest KERNEL ARCH PROGRAM LIMIT [NAME=VALUE...]: runs it on two nodes, for
+# NUMA hints. BOOT has more kernel parameters.
 run_selftest()
 {
 	local kernel=$1 arch=$2 prog=$3 limit=$4 mem=512 parameters=${BOOT:-}
 	[ "$kernel" != debug ] || mem=1024
-	# Its long-term pins are to find pages that may move.
+	# The long-term pins of these programs must find pages that may move.
 	case $prog in vma_lock_reads|vma_lock_progress) parameters+=" movablecore=384M" ;; esac
 	selftest "$arch" "$prog"
 	unless_emulator "$TOP/vm" -a "$arch" -k "$kernel" -t "$limit" -m $((2 * mem)) -b "$parameters" \
@@ -301,7 +303,7 @@ run_selftest()
 		-f "$BUILD/selftests-$arch/$prog" -- env "${@:5}" "$prog"
 }
 
-# For awk: the value at the place P, from 0 to 1, of the numbers in LIST
+# For awk: the quantile P, from 0 to 1, of the numbers in LIST
 # shellcheck disable=SC2034
 awk_at='function at(list, p,   n, i, j, t, v) {
 	n = split(list, v, " ")
@@ -313,13 +315,13 @@ awk_at='function at(list, p,   n, i, j, t, v) {
 }
 '
 
-# base_version PACKAGE: the version that BASE names for it
+# base_version PACKAGE: prints the version that BASE names for it
 base_version()
 {
 	awk -v p="$1" '$1 == p { print $2 }' "$TOP/BASE"
 }
 
-# tree_version DIR: the version of a kernel source tree
+# tree_version DIR: prints the version of a kernel source tree
 tree_version()
 {
 	[ -f "$1/Makefile" ] && [ -f "$1/Kconfig" ] && [ -d "$1/mm" ] ||
@@ -332,14 +334,14 @@ tree_version()
 	' "$1/Makefile"
 }
 
-# A patch's diff, without its message
+# diff_of PATCH: prints its diff, without its message
 diff_of() { awk '/^diff --git /{ on = 1 } on' "$1"; }
 
-# The files that a patch's diff changes
+# files_of PATCH: prints the files that its diff changes
 files_of() { sed -n 's|^diff --git a/\(.*\) b/.*|\1|p' "$1"; }
 
-# early_files DIR: a whole file stands in this repository as it is at the end of the
-# series. For those that later patches change, into DIR as the patch adds them.
+# early_files DIR: this repository has whole files as they are at the end of the series.
+# Files that later patches change are written to DIR as the first patch adds them.
 early_files()
 {
 	local dir=$1 patch files f
@@ -360,8 +362,8 @@ early_files()
 	done
 }
 
-# One patch as a complete diff: its hunks, and its whole files as new files, those that are
-# in EARLY as they are there. full_diff EARLY PATCH FILE...
+# full_diff EARLY PATCH FILE...: prints a patch as a complete diff: its hunks, and its whole
+# FILEs as new files. A file that is in EARLY is taken from there.
 full_diff()
 {
 	local early=$1 patch=$2 f at status

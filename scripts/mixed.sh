@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Three threads fault and one maps: 6.1, 6.12 and the series in turn.
+# Three threads fault and one thread maps: 6.1, 6.12 and the series in turn.
 . "$(dirname "$0")/lib.sh"
 
 rate=200
@@ -9,12 +9,13 @@ usage()
 	cat <<EOF
 usage: scripts/mixed.sh [-h]     (make mixed [ROUNDS=3])
 
-The mixed load of the demo on 6.1, 6.12, and the series with its switch off and on,
-ROUNDS boots of each with two runs, and then with a thread that sleeps so as to map no more
-than $rate times a second, which 6.12 reaches, too: on a machine with fewer CPUs than the
-guest, who maps more often takes the time of those that fault. Exit status 1 if, against
-the switch off, there are not 10 times the maps or there are fewer faults, or if 6.12 has
-more maps or, at $rate maps a second, more faults; each by more than 5%.
+Runs the mixed load of the demo on 6.1, 6.12, and the series with its switch off and on,
+ROUNDS boots of each with two runs. The load is also run with a mapping thread that sleeps,
+so that it maps no more than $rate times a second, which 6.12 reaches, too. (On a machine with
+fewer CPUs than the guest, a thread that maps more often takes CPU time from the threads that
+fault.) Exit status 1 if, compared with the switch off, there are not 10 times the maps or
+there are fewer faults, or if 6.12 has more maps or, at $rate maps a second, more faults; each
+by more than 5%.
 EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }
@@ -43,7 +44,7 @@ awk -v rate=$rate "$awk_at"'
 		k = k SUBSEP load SUBSEP what
 		return sprintf("%.0f (%.0f-%.0f)", at(of[k], 0.5), at(of[k], 0), at(of[k], 1))
 	}
-	# As many, or fewer by less than one run and the next differ by
+	# True if there are fewer, by more than two runs of one kernel differ
 	function few(load, what, k, times) {
 		return at(of["on", load, what], 0.5) < 0.95 * times * at(of[k, load, what], 0.5)
 	}

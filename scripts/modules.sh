@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Modules out of the kernel's tree, built by DKMS against the headers of a package, and
-# loaded in the guest.
+# Build modules from outside the kernel's tree by DKMS, against the headers of a package, and
+# load them in the guest.
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -12,8 +12,8 @@ usage: scripts/modules.sh [-h] [-k KERNEL] [PATTERN]     (make modules [KERNEL=d
 Packages KERNEL-net (pervma) as make deb does, and builds modules against the headers
 of that package, by DKMS: tools/testing/vma_lock/module of this repository, which maps
 memory in each way that drivers do, and Debian's lttng-modules, openafs, evdi and
-v4l2loopback. Loads each in a guest with that kernel, runs the first one's test, and
-unloads it. On the debug kernel a wrong module has to be reported by the validator.
+v4l2loopback. Loads each module in a guest with that kernel, runs the test of the first
+module, and unloads it. On the debug kernel the validator must report a wrong module.
 The last line is "N passed, N failed, N skipped".
 EOF
 }
@@ -65,7 +65,7 @@ for p in lttng-modules-dkms openafs-modules-dkms evdi-dkms v4l2loopback-dkms; do
 	dpkg-deb -x "$at"/debs/"$p"_*.deb "$at/source"
 done
 
-# The event hrtimer_start of later 6.1 has an argument that it does not know.
+# The event hrtimer_start of later 6.1 has an argument that lttng-modules does not know.
 sed -i '/lttng-probe-timer/d' "$src"/lttng-modules-*/src/probes/Kbuild
 
 passed=0 failed=0
@@ -75,10 +75,10 @@ fail() { failed=$((failed + 1)); echo "FAIL $1"; tail -n 20 "$2" | sed 's/^/    
 gcc -O2 -Wall -pthread -static -o "$at/module_test" "$TOP/tools/testing/vma_lock/module/module_test.c"
 rm -rf "$at/files/lib"
 mkdir -p "$at/files/lib/modules/$version/updates"
-# What modprobe asks for
+# Files that modprobe asks for
 touch "$at/files/lib/modules/$version/modules."{order,builtin}
 
-# in_guest COMMAND: with all modules that have been built
+# in_guest COMMAND: runs it with all modules that have been built
 in_guest()
 {
 	depmod -b "$at/files" "$version"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The test of the tests: take one thing away, and a test has to fail.
+# Test the tests: if one thing is taken away, a test must fail.
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -8,10 +8,11 @@ usage()
 	cat <<EOF
 usage: scripts/mutants.sh [-h] [-l] [PATTERN]     (make mutants [ONLY=PATTERN])
 
-Builds each mutant of tools/testing/vma_lock/mutants whose name matches PATTERN
-and runs the test named with it, up to three times. A mutant is killed if the
-test fails or the guest crashes. First the same kernel without a mutant, which
-has to pass them all. -l lists them. Tests named kvm_ run by scripts/kvm.sh.
+Builds each mutant of tools/testing/vma_lock/mutants whose name matches PATTERN, and
+runs the test that is named with it, up to three times. A mutant is killed if the
+test fails or the guest crashes. Without PATTERN, all tests run first on the same
+kernel without a mutant, and must pass. -l lists the mutants. Tests named kvm_ run by
+scripts/kvm.sh.
 EOF
 }
 list=$TOP/tools/testing/vma_lock/mutants
@@ -23,7 +24,7 @@ esac
 only=${1:-*}
 
 "$TOP/scripts/tree.sh"
-# In build/linux itself, where all but the changed file is compiled already.
+# Mutants are made in build/linux itself: all but the changed file is compiled already.
 git -C "$TREE" diff --quiet HEAD || die "build/linux has changes that are not committed"
 restore() { git -C "$TREE" checkout -q -f HEAD; }
 trap restore EXIT
@@ -32,7 +33,7 @@ mkdir -p "$BUILD/selftests" "$BUILD/results"
 export VM_RESULTS=$BUILD/results/mutants
 make -s -C "$TREE/tools/testing/selftests/mm" OUTPUT="$BUILD/selftests"
 
-# The tests have to pass on what they are to fail without.
+# The tests must pass on a kernel without a mutant.
 if [ "$only" = '*' ]; then
 	"$TOP/scripts/kernel.sh" mutant
 	for test in $(grep -v '^#' "$list" | cut -d: -f3 | sed 's/^ *\[[^]]*\]//' |
@@ -44,7 +45,7 @@ if [ "$only" = '*' ]; then
 	done
 fi
 
-# $status of the test, and $why it failed
+# Sets $status of the test, and $why it failed.
 run_in_guest()
 {
 	local try race
@@ -58,11 +59,11 @@ run_in_guest()
 			sh -c "VMA_LOCK_SECONDS=$((try * 15)) ${test%% *} ${race:+'$race'}" > "$BUILD/results/mutant-$name.tap" 2> "$BUILD/test.err" || status=$?
 		[ $status -eq 0 ] || break
 	done
-	# Only by a test that says so, a splat, or a hang of the running guest:
-	# what did not run at all has killed nothing.
+	# A mutant is killed only by a test that reports a failure, by a splat, or by a hang of
+	# the running guest. A test that did not run at all has killed nothing.
 	why=$(grep -m1 '^not ok' "$BUILD/results/mutant-$name.tap" ||
 		grep -E "^splat|in phase 'run'" "$VM_RESULTS/conclusion.txt") || true
-	# A signal has ended it: its own alarm (142), or that of a wrong access.
+	# A signal has ended the test: its own alarm (142), or the signal of a wrong access.
 	[ -n "$why" ] || [ $status -le 128 ] || ! grep '^1\.\.' "$BUILD/results/mutant-$name.tap" > /dev/null ||
 		why="ended by signal $((status - 128)), before its plan"
 }

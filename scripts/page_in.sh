@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# How long mmap() and munmap() take beside threads that page in from a slow disk.
+# How long mmap() and munmap() take concurrently with threads that page in from a slow disk.
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -9,13 +9,13 @@ usage()
 usage: scripts/page_in.sh [-h]     (make page-in [ROUNDS=N])
 
 In a guest with a disk of 500 requests a second, 3 threads touch pages of a file
-(read: pages that are on the disk; write: pages without a block yet), and one maps
-and unmaps, on a CPU of the host for itself; the VMA lock switched off and on in turn,
-ROUNDS times (3 by default).
+(read: pages that are on the disk; write: pages without a block yet). Another thread
+maps and unmaps, on a CPU of the host for itself. The VMA lock is switched off and on in
+turn, ROUNDS times (3 by default).
 Prints medians of the rounds, with the lowest and the highest. Exit status 1 if
-the 99th percentile beside writes is not 10 times lower with the VMA lock. (6.1 lets go
-of mmap_lock while a fault reads from the disk, and so does not wait there; it holds it
-while a file system makes a page writable.)
+the 99th percentile during the writes is not 10 times lower with the VMA lock. (6.1
+releases mmap_lock while a fault reads from the disk, so its mmap() does not wait there. It
+holds mmap_lock while a file system makes a page writable.)
 EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }

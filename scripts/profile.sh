@@ -8,9 +8,9 @@ usage()
 	cat <<END
 usage: scripts/profile.sh [-h] OPERATION     (make profile OP='mmap and munmap')
 
-Instructions that the kernel runs in an operation of "make cost" at one thread, by
-function: on base, on pervma, and on peer if it is built; those of most difference
-between base and pervma first. OPERATION is a name in its table.
+Counts the instructions that the kernel runs in an operation of "make cost" at one thread,
+by function: on base, on pervma, and on peer if it is built. Functions with the largest
+difference between base and pervma come first. OPERATION is a name in its table.
 END
 }
 

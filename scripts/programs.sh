@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Others' programs in the guest: databases, runtimes, compilers, debuggers, stress-ng.
+# Run programs of other projects in the guest: databases, runtimes, compilers, debuggers,
+# stress-ng.
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -9,22 +10,22 @@ usage()
 usage: scripts/programs.sh [-h] [-l] [-k KERNEL] [PATTERN]
        (make programs [ONLY=PATTERN] [KERNEL=debug] [QUICK=1] [SECONDS=5])
 
-Runs programs of Debian 12 that check their own results, in a root file system of
-Debian's packages: on base, and on KERNEL (pervma) with vm.per_vma_lock on and off;
-of the debug kernel only on. They are OpenJDK with four collectors, MariaDB, PostgreSQL,
-Redis, memcached, Node, Python, gcc, Go, gdb, strace, perf, bpftrace, CRIU, direct reads of btrfs,
-trinity, xz, and the stressors of stress-ng's class "vm" and those that fork, exec and
-make threads. Each puts a load on for SECONDS (5), more or less. QUICK=1: 2 seconds, and
-few stressors, about 15 minutes on 2 cores that do nothing else.
+Runs programs of Debian 12 that check their own results, in a root file system of Debian's
+packages: on base, and on KERNEL (pervma) with vm.per_vma_lock on and off; on the debug kernel
+only with it on. The programs are OpenJDK with four collectors, MariaDB, PostgreSQL, Redis,
+memcached, Node, Python, gcc, Go, gdb, strace, perf, bpftrace, CRIU, direct reads of btrfs,
+trinity, xz, and the stressors of stress-ng's class "vm" and those that fork, exec and make
+threads. Each program runs its load for about SECONDS (5). QUICK=1: 2 seconds, and few
+stressors, about 15 minutes on 2 cores that do nothing else.
 
   -l       list the programs
   PATTERN  only those whose names match this pattern of the shell (java*)
 
 build/rootfs.ext4 is made once, by mmdebstrap, as root and with the network; after
-that neither is needed. Prints a table: how each ended, in how many seconds, the share
-of page faults under VMA locks, and the faults under mmap_lock, with the most frequent
-reason of vmstat's vma_lock_fallback_*, or "gup": populating, mlock() and pins of a
-process with one thread, and exec(). Last line: "N passed, N failed, N skipped".
+that neither is needed. Prints a table: how each program ended, in how many seconds, the
+share of page faults under VMA locks, and the faults under mmap_lock, with their most frequent
+reason. That is one of vmstat's vma_lock_fallback_*, or "gup": populating, mlock() and pins of
+a process with one thread, and exec(). Last line: "N passed, N failed, N skipped".
 END
 }
 
@@ -49,7 +50,7 @@ stressors='mmap mremap mprotect madvise munmap brk mlock fork userfaultfd vm-seg
 	mmapfork mmaphuge mmapmany mprotect mremap msync msyncmany munmap pagemove pageswap physpage shm
 	shm-sysv stack stackmmap swap tmpfs userfaultfd vm vm-addr vm-rw vm-segv vm-splice clone exec fault fork
 	futex memfd memthrash mincore pthread tlb-shootdown vfork zero'
-# NAME|TIMES|COMMAND: it may take five minutes, and TIMES as long as its load is meant to.
+# NAME|TIMES|COMMAND: it may take five minutes, plus TIMES the time of its load.
 programs=$(
 	for gc in G1 Parallel Z Serial; do echo "java-$gc|20|java $gc"; done
 	for p in mariadb postgresql redis memcached node python gcc go gdb strace perf bpftrace criu btrfs trinity xz; do echo "$p|20|$p"; done
@@ -57,7 +58,7 @@ programs=$(
 )
 rows=()
 while IFS='|' read -r name times command; do
-	# That of a machine with other work to do. The debug kernel is ten times as slow.
+	# The limit is for a machine with other work. The debug kernel is ten times as slow.
 	limit=$((300 + times * secs))
 	[ "$kernel" != debug ] || limit=$((4 * limit))
 	# shellcheck disable=SC2053
@@ -82,15 +83,15 @@ mkdir -p /opt/programs && tar x -C /opt/programs -f /usr/local/bin/guest.tar && 
 END
 chmod +x "$out/programs" "$out/guest.tar"
 
-# on KERNEL, with_switch's names: what there is to compare
+# The columns to compare: "on" and "off" are KERNEL, with the names of with_switch.
 columns=(base on off)
 [ "$kernel" != debug ] || columns=(base on)
 
 guest=
 trap '[ -z "$guest" ] || kill "$guest" 2> /dev/null || true' EXIT
 
-# run_rows COLUMN: the lines "= ..." of run, into $out/COLUMN.txt. A guest that dies
-# costs the program that it ran then; another goes on with the next.
+# run_rows COLUMN: writes the lines "= ..." of the guest to $out/COLUMN.txt. If a guest dies,
+# the program that ran then has failed, and another guest goes on with the next program.
 run_rows()
 {
 	local column=$1 k=base boot='' left=("${rows[@]}") at line name seconds now limit row status lines conclusion n=0 lost=0 emulator=0 frozen
@@ -110,7 +111,7 @@ run_rows()
 			-l "$out/$column" -f "$out/guest.tar" -f "$out/programs" \
 			-- env SECS="$secs" programs "${left[@]}" < /dev/null)
 		guest=$!
-		# It says that it is at work every 20 s. One that does not is frozen.
+		# The guest reports every 20 s that it is at work. If it does not, it is frozen.
 		while status=0; read -r -t 300 -u "$lines" line || { status=$?; false; }; do
 			case $line in
 			'> '*) now=${line#> } ;;
@@ -141,7 +142,7 @@ run_rows()
 		[ $status -ne 0 ] || [ ${#left[@]} -gt 0 ] || return 0
 		conclusion=$(tr '|' ' ' < "$out/$column/conclusion.txt" 2> /dev/null) || conclusion="no conclusion"
 		[ $frozen = 0 ] || conclusion="no sign of life for 300 s"
-		# QEMU's own mistake (see ./vm): the program once more
+		# A mistake of QEMU (see ./vm): run the program once more.
 		if [[ $conclusion = emulator:* ]] && [ $((emulator += 1)) -lt 4 ]; then
 			echo "   $column: ${now:-console}: $conclusion: once more"
 			continue
@@ -151,7 +152,7 @@ run_rows()
 		echo "FAIL $column: $at: $conclusion ($out/$column-$at.log)"
 		echo "$at|125|-||$conclusion" >> "$out/$column.txt"
 		n=$((n + 1))
-		# Between two programs: it is no program's, and the next go on.
+		# The guest died between two programs: no program is at fault, and the next go on.
 		[ -n "$now" ] || { lost=$((lost + 1)); [ ${#left[@]} -gt 0 ] && [ $lost -lt 3 ]; } || return 0
 		[ -z "$now" ] || left=("${left[@]:1}")
 	done
@@ -172,7 +173,7 @@ done
 phase
 echo
 
-# Rows in the order in which they ran; what has no row of its own comes last.
+# Rows in the order in which they ran. The console, which has no row of its own, comes last.
 {
 	printf '%s\n' "${rows[@]%%|*}"
 	echo console
@@ -228,7 +229,7 @@ for column in "${columns[@]}"; do sed "s/^/$column|/" "$out/$column.txt"; done |
 			printf "| %-24s |", x
 			for (i = 1; i <= n; i++)
 				printf " %-14s | %4s |", said(column[i], x), seconds[column[i], x]
-			# Not of pgfault: it has no faults that end in a signal.
+			# Not of pgfault, which does not count faults that end in a signal.
 			faults = count[x, "vma_lock_success"] + sum[x]
 			if (faults > 0)
 				printf " %8.2f%% | %-28s |", 100 * count[x, "vma_lock_success"] / faults,

@@ -11,7 +11,7 @@ usage: scripts/quilt_debian.sh -d DIR [-n] [-h]     (make quilt-debian DIR=DIR [
 DIR is an unpacked linux source package of Debian, version 6.1.N ("apt-get source
 linux"). Adds the patches to DIR/debian/patches/features/all/per-vma-lock/, with the
 fields of DEP-3 in their headers, and to debian/patches/series, at its end. Nothing is
-applied: that is dpkg-source's or quilt's. Run again it replaces what it added.
+applied: dpkg-source or quilt does that. A second run replaces what the first has added.
 
   -n  only say what would be done
 EOF
@@ -42,7 +42,7 @@ if [ -n "$dry" ]; then
 	exit 0
 fi
 
-# All of it beside, then in place
+# Make all of it in another directory first, then move it in place.
 work=$(mktemp -d "$dir/debian/patches/.per-vma-lock.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM HUP

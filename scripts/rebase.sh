@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Try the series on another 6.1.y, patch by patch, and name what conflicts.
+# Try the series on another 6.1.y, patch by patch, and report conflicts.
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -8,13 +8,13 @@ usage()
 	cat <<EOF
 usage: scripts/rebase.sh -d DIR [-h]     (make rebase KDIR=DIR)
 
-For a stable update: takes the patches one after the other to the kernel source in
-DIR, as 'git rebase' would, and says of each whether it goes on as it is, goes
-on where the lines have moved, or conflicts, and where. A patch that conflicts is
-left out; those behind it may then conflict for want of it. DIR is not changed. The
-result, of the files that the series touches, is in build/rebase, branch "new".
-The exit status is 1 if any patch conflicts. To resolve: make tree KDIR=DIR, which
-leaves build/linux in a git rebase; finish it, and make refresh.
+For a stable update. Applies the patches one after the other to the kernel source in
+DIR, as 'git rebase' would. Reports for each patch whether it applies as it is, applies
+where the lines have moved, or conflicts, and where. A patch that conflicts is left out.
+Later patches may then conflict because it is missing. DIR is not changed. The result, of
+the files that the series touches, is in build/rebase, branch "new". The exit status is 1
+if any patch conflicts. To resolve: make tree KDIR=DIR, which leaves build/linux in a git
+rebase. Finish it, and then make refresh.
 EOF
 }
 kdir=

@@ -10,9 +10,9 @@ usage: scripts/refresh.sh [-f] [-h]     (make refresh [FORCE=1])
 
 Writes each commit of build/linux after "base" back to this repository: files
 that it adds as whole files at their path, its changes to other files as a
-patch named after the commit's subject, and the order in series. Where a later
-commit changes a file that an earlier one adds, the file stands here as it is
-at the end, and the later patch has the change.
+patch named after the commit's subject, and the order in series. If a later
+commit changes a file that an earlier commit adds, the file in this repository is
+as it is at the end, and the later patch has the change.
 
   -f  even if there are fewer commits than patches in series
 EOF
@@ -47,13 +47,13 @@ laid_out=$(cat "$BUILD/.tree-head")
 if [ -z "$force" ] && [ "$(git rev-parse HEAD)" != "$laid_out" ] && git merge-base --is-ancestor HEAD "$laid_out"; then
 	die "build/linux is at an older commit, $(git log -1 --format='"%s"'): git checkout main, or FORCE=1 to drop the $(git rev-list --count HEAD.."$laid_out") patches after it"
 fi
-# What has been edited here since the tree was laid out would be lost.
+# Edits made here since the tree was laid out would be lost.
 if [ ! -e "$BUILD/.refresh-busy" ] &&
    [ "$(cat "$BUILD/.tree-source")" != "$(cat "$BUILD/.base-source") $(series_id)" ]; then
 	die "files of the series have changed here since build/linux was made: run 'make tree' first"
 fi
 
-# A subject as a name: the subsystem, unless the directory says it already
+# slug DIR SUBJECT: a subject as a name, with the subsystem unless DIR has it already
 slug()
 {
 	local sub=${2%: *} rest=${2##*: }
@@ -78,7 +78,7 @@ git clone -q --bare --shared "$TREE" "$out/git"
 printf '*.[ch] diff=cpp\n' > "$out/git/info/attributes"
 export GIT_DIR=$out/git
 
-# Collected first, written at the end: an error leaves everything as it was.
+# Collect first and write at the end: an error leaves everything as it was.
 : > "$out/entries"
 for c in $(git rev-list --reverse "$base..$head"); do
 	subject=$(git show -s --format=%s "$c")
@@ -88,7 +88,7 @@ for c in $(git rev-list --reverse "$base..$head"); do
 		[ -z "${adder[$f]:-}" ] || git cat-file -e "$c:$f" ||
 			die "'$subject' removes $f, which '${adder[$f]}' adds: amend that one"
 	done
-	# Beside the existing file that it changes most, or its first new one.
+	# Next to the existing file that it changes most, or to its largest new file
 	dir=${old[$subject]:-}
 	if [ -z "$dir" ]; then
 		# shellcheck disable=SC2086
@@ -122,7 +122,7 @@ for f in "${!adder[@]}"; do
 done
 unset GIT_DIR
 
-# Fewer than before?
+# Are there fewer patches than before?
 before=$(series_entries | wc -l) after=$(wc -l < "$out/entries")
 if [ "$after" -lt "$before" ] && [ -z "$force" ] && [ ! -e "$BUILD/.refresh-busy" ]; then
 	series_entries | cut -f1 | while read -r patch; do
@@ -159,7 +159,7 @@ fi
 	END { printf "%s", text }
 ' > "$out/series"
 
-# Each is written whole or not at all; should this end half-way, the next run goes on.
+# Each file is written whole or not at all. If this run ends half-way, the next run goes on.
 put()
 {
 	! cmp -s "$out/$1" "$TOP/$2" || return 0

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A release: the repository, the mails, and checksums.
+# Make a release: the repository, the mails, and checksums.
 . "$(dirname "$0")/lib.sh"
 
 usage()

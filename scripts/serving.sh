@@ -8,15 +8,15 @@ usage()
 	cat <<EOF
 usage: scripts/serving.sh [-h]     (make serving [ROUNDS=5] [SECONDS=20] [PAIRS=N])
 
-MariaDB with 8 clients of sysbench (point selects) in a root file system of Debian's
+Runs MariaDB with 8 clients of sysbench (point selects) in a root file system of Debian's
 packages, on 6.1, 6.12 and the series in turn, ROUNDS boots of each. Each boot serves
 for SECONDS: alone; while a monitor reads the server's /proc/PID/smaps_rollup and maps
 each second; while a client makes and drops a table in memory; and with both. Prints
 medians over the boots of each kernel, and their range: requests a second, and how long
-requests take, in milliseconds. Wants build/rootfs.ext4, which make programs makes, too.
+requests take, in milliseconds. Needs build/rootfs.ext4, which make programs makes, too.
 
-With PAIRS, one boot of the series: N times the load alone, with vm.per_vma_lock on and
-off in random order. Prints both medians, and the ratio within a pair with the 95%
+With PAIRS, it boots the series once, and runs the load alone N times with vm.per_vma_lock
+on and off in random order. Prints both medians, and the ratio within a pair with the 95%
 interval of its median.
 EOF
 }
@@ -37,7 +37,7 @@ out=$BUILD/serving
 mkdir -p "$out"
 raw=$out/raw.txt
 rm -f "$raw"
-# One file, with what the programs of the guest share
+# One file, with the functions that the guest's programs share
 cat "$TOP/scripts/programs/lib.sh" > "$out/serving"
 grep -v '/lib.sh"$' "$TOP/scripts/programs/serving" >> "$out/serving"
 chmod +x "$out/serving"
@@ -53,21 +53,19 @@ for ((round = 1; round <= rounds; round++)); do
 	done
 done
 if [ "$pairs" -gt 0 ]; then
-	/usr/bin/python3 - "$raw" <<-'EOF' | tee "$out/pairs.md"
+	PYTHONPATH=$TOP/bench PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 - "$raw" <<-'EOF' | tee "$out/pairs.md"
 		import sys
+		from pairs import interval, median
 		rows = [line.split()[1:] for line in open(sys.argv[1])]
 		pairs = list(zip(rows[::2], rows[1::2]))
-		middle = lambda v: (v[(len(v) - 1) // 2] + v[len(v) // 2]) / 2
 		print("\n| | on | off | on / off |\n|---|---|---|---|")
 		for i, what in enumerate(("p50", "p99", "p99.9", "longest", "requests/s"), 1):
-		    value = lambda name: sorted(float(r[i]) for r in rows if r[0] == name)
-		    ratio = sorted(float(a[i]) / float(b[i]) if a[0] == "switch-1" else
-		                   float(b[i]) / float(a[i]) for a, b in pairs)
-		    # The interval of a median, by the order of the values
-		    n = len(ratio)
-		    low = max(0, int(n / 2 - 0.98 * n ** 0.5))
-		    print(f"| {what} | {middle(value('switch-1')):.4g} | {middle(value('switch-0')):.4g} |"
-		          f" {middle(ratio):.3f} ({ratio[low]:.3f}-{ratio[n - 1 - low]:.3f}) |")
+		    value = lambda name: [float(r[i]) for r in rows if r[0] == name]
+		    ratio = [float(a[i]) / float(b[i]) if a[0] == "switch-1" else
+		             float(b[i]) / float(a[i]) for a, b in pairs]
+		    low, high = interval(ratio)
+		    print(f"| {what} | {median(value('switch-1')):.4g} | {median(value('switch-0')):.4g} |"
+		          f" {median(ratio):.3f} ({low:.3f}-{high:.3f}) |")
 	EOF
 	exit
 fi

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The kselftests over and over in the debug kernels, each longer than in make test.
+# Run the kselftests over and over in the debug kernels, each longer than in make test.
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -8,11 +8,12 @@ usage()
 	cat <<EOF
 usage: scripts/soak.sh [-h] [HOURS [ARCH...]]     (make soak [HOURS=1] [ARCH=arm64])
 
-For HOURS (1; 0.1 is a number, too), and until each has run once, in turn on each ARCH
-(x86_64 and arm64), in the debug kernel with lockdep, KASAN, DEBUG_VM, injected delays and
-allocations that fail, and on x86_64 in one with KCSAN: each of the kselftests, a race for
-20 seconds an HOUR (a minute at most), and vma_lock_torture for five times that. Prints a
-line for each run and a table; build/soak/ has the logs. Exit status 1 if a run failed.
+Runs for HOURS (1; 0.1 is a number, too), and until each test has run once on each ARCH
+(x86_64 and arm64). Runs the kselftests in turn in the debug kernel with lockdep, KASAN,
+DEBUG_VM, injected delays and allocations that fail, and on x86_64 also in a kernel with
+KCSAN. A race takes 20 seconds an HOUR (a minute at most), and vma_lock_torture takes five
+times that. Prints a line for each run and a table; build/soak/ has the logs. Exit status 1
+if a run failed.
 EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }
@@ -46,7 +47,7 @@ while :; do
 	for prog in "${progs[@]}"; do
 		for guest in "${guests[@]}"; do
 			[ $SECONDS -lt $end ] || [ $round -eq 1 ] || break 3
-			# What these need is configured for debug alone.
+			# These need what is configured for debug alone.
 			case $guest:$prog in kcsan*:fail|kcsan*:trace|kcsan*:oops|kcsan*:uprobes) continue ;; esac
 			secs=$race status=0 began=$SECONDS name=$guest-$prog
 			[ "$prog" != torture ] || secs=$((race * 5))

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# How long one thread's mmap() takes beside another thread's long call.
+# How long mmap() of one thread takes during a long call of another thread.
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -8,11 +8,12 @@ usage()
 	cat <<EOF
 usage: scripts/stalls.sh [-h]     (make stalls [ROUNDS=3])
 
-A thread maps, touches and unmaps a page while another one makes a long call about
-256 MiB (bench/stalls.c has the list); on 6.1, 6.12 and the series in turn, ROUNDS boots
-of each. The thread that maps has a CPU of the host for itself. Prints, in microseconds, the
-99th and 99.9th percentile of a boot, and the 99th of the first touch, medians over the
-boots, and how many times that during nothing it is. build/bench/stalls.svg is a plot.
+A thread maps, touches and unmaps a page while another thread makes a long call about
+256 MiB (bench/stalls.c has the list). This runs on 6.1, 6.12 and the series in turn, ROUNDS
+boots of each. The thread that maps has a CPU of the host for itself. Prints, in microseconds,
+the 99th and 99.9th percentile of a boot, and the 99th of the first touch. These are medians
+over the boots. Each is also given as a multiple of its value during "nothing".
+build/bench/stalls.svg is a plot.
 EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # usage: table.sh > Documentation/series.md
-# The series as a table, from the patches' headers.
+# Print the series as a table, from the headers of the patches.
 . "$(dirname "$0")/lib.sh"
 [ "${1:-}" != -h ] || { sed -n 's/^# //p' "$0" | sed -n 2,3p; exit 0; }
 
-# A tag of a patch's message; its value may go on in the next line.
+# tag NAME PATCH: prints a tag of the patch's message. Its value may go on in the next line.
 tag()
 {
 	sed -e '/^---$/,$d' "$TOP/$2" |

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Every test: host, tooling, guests. The last line is the verdict.
+# Run every test: host, tooling, guests. The last line is the verdict.
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -10,21 +10,22 @@ usage: scripts/test.sh [-h] [PATTERN]     (make test [ONLY=PATTERN] [FULL=1])
 
 Runs the tests whose name matches PATTERN (a shell pattern; all by default):
   host:model       the lock's protocol under the C++11 memory model
-  host:spin        the same, every interleaving of it, by Spin (if named, or FULL=1)
-  host:litmus      each pair of barriers, and what happens without
+  host:spin        every interleaving of the protocol, by Spin (if named, or FULL=1)
+  host:litmus      each pair of barriers, and what happens without them
   host:*           mm/vma_lock.c in user space: unit tests, which run every
-                   line; stress, under TSan and ASan, too; mutants
+                   line; stress, under TSan and ASan, too; mutants; stores
+                   to lib/maple_tree.c
   tree:*           make tree, refresh, series and apply
   vm:*             ./vm: output, exit status, base, the boot switch
   x86_64:pervma:*  kselftests in the guest, on the kernel with the series (maps,
                    races and torture with FULL=1: the debug kernel has them)
   x86_64:debug:*   the same on the kernel with lockdep and KASAN
-  x86_64:base:*    signals, which base is to deliver the same, and who waits for a fault
-  arm64:*          these on arm64; base there with FULL=1
-  cost:*           kernel instructions a fault, against base
+  x86_64:base:*    signals, which must be the same on base, and calls that wait for a fault
+  arm64:*          kselftests on arm64; on base with FULL=1
+  cost:*           kernel instructions per fault, compared with base
   conflicts:*      lines of locks that faults on several CPUs write
 The last line is "N passed, N failed, N skipped". A skip that is not expected
-is a failure where CI=true.
+is a failure if CI=true.
 EOF
 }
 
@@ -41,9 +42,11 @@ skip()
 	skipped=$((skipped + 1))
 	echo "SKIP $1 ($2)"
 	case "$1 $2" in
-	# What 6.1 has on x86-64 only, or on arm64 only
+	# Features that only x86-64 or only arm64 has in 6.1
 	arm64:*key*|arm64:*write-protect*|arm64:*WRITEPROTECT*|arm64:*soft-dirty*|arm64:*"a driver"*|x86_64:*" tag"*) ;;
-	# Without allocations that fail on purpose
+	# Drivers that the small kernels leave out
+	*"no /sys/devices/platform/vkms"*|*"no /sys/devices/platform/snd_dummy"*|arm64:*"no /proc/sys/kernel/perf_event"*) ;;
+	# The kernel has no allocations that fail on purpose.
 	*:pervma:*"failing fork"*) ;;
 	*) [ "${CI:-}" != true ] || fail "$1" "a skip that was not expected" ;;
 	esac
@@ -58,7 +61,7 @@ check()
 	local name=$1 status=0
 	shift
 	wanted "$name" || return 0
-	# Not as a condition, under which set -e would be off.
+	# Not as a condition: set -e has no effect there.
 	(set -e; "$@") > "$BUILD/test.log" 2>&1 &
 	wait $! || status=$?
 	if [ $status -eq 0 ]; then
@@ -69,8 +72,8 @@ check()
 	fi
 }
 
-# tap NAME FILE STATUS [GUEST]: each line of a TAP file is a test; so is its end. If
-# it was a guest's, that has left its conclusion.
+# tap NAME FILE STATUS [GUEST]: each line of a TAP file is a test, and so is its end. With
+# GUEST, the guest has left its conclusion.
 tap()
 {
 	local name=$1 file=$2 status=$3 conclusion line desc plan
@@ -98,9 +101,9 @@ export VM_RESULTS=$BUILD/results/guest
 "$TOP/scripts/tree.sh"
 
 # --- host
-for group in model spin litmus unit coverage stress stress-tsan stress-asan mutants; do
+for group in model spin litmus unit coverage stress stress-tsan stress-asan mutants maple; do
 	wanted host:$group || continue
-	# The model is as good as it was while nobody changes it.
+	# This model needs a new run only after it was changed.
 	[ $group != spin ] || [ -n "${FULL:-}" ] || [ "$only" = host:spin ] || continue
 	phase "host: $group"
 	status=0
@@ -108,16 +111,16 @@ for group in model spin litmus unit coverage stress stress-tsan stress-asan muta
 		> "$BUILD/results/$group.tap" 2> "$BUILD/test.err" || status=$?
 	tap host:$group "$BUILD/results/$group.tap" $status
 	[ $status -ne 0 ] || continue
-	# A sanitizer may have its say at the very end.
+	# A sanitizer may report something at the very end.
 	grep -q '^not ok' "$BUILD/results/$group.tap" || fail "host:$group" "status $status"
 	sed 's/^/     | /' "$BUILD/test.err" | tail -20
 done
 
 # --- tree
-# What the series touches of the kernel tree
+# The files of the kernel tree that the series touches
 touched() { git -C "$TREE" diff --name-only base HEAD; }
 
-# The same of commit $1, in $2
+# part COMMIT DIR: writes these files, as they are in COMMIT, to DIR
 part()
 {
 	local files
@@ -128,7 +131,7 @@ part()
 	git -C "$TREE" archive "$1" -- "${files[@]}" | tar x -C "$2"
 }
 
-# Each on a copy of this repository, so that the checkout stays as it is.
+# Each test works on a copy of this repository, so that the checkout stays as it is.
 copy()
 {
 	rm -rf "$BUILD/copy"
@@ -154,7 +157,7 @@ amended_commit_comes_back()
 {
 	copy
 	cd "$BUILD/copy/build/linux"
-	sed -i 's/what the last reader did happened/what the last readers did happened/' mm/vma_lock.c
+	sed -i 's/what the last reader did comes/what the last readers did comes/' mm/vma_lock.c
 	local c
 	c=$(git log --format=%H -1 --diff-filter=A -- mm/vma_lock.c)
 	git commit -q -a --fixup "$c"
@@ -162,14 +165,14 @@ amended_commit_comes_back()
 	"$BUILD/copy/scripts/refresh.sh"
 	cd "$BUILD/copy"
 	grep -q 'what the last readers did' mm/vma_lock.c
-	sed -i 's/what the last readers did happened/what the last reader did happened/' mm/vma_lock.c
+	sed -i 's/what the last readers did comes/what the last reader did comes/' mm/vma_lock.c
 	same
 }
 reordered_commits_come_back()
 {
 	copy
 	cd "$BUILD/copy/build/linux"
-	# The first two swap; they touch nothing in common.
+	# Swap the first two commits, which touch nothing in common.
 	GIT_SEQUENCE_EDITOR='sed -i "1{h;d};2{G}"' git rebase -q -i base
 	"$BUILD/copy/scripts/refresh.sh"
 	! diff -q "$TOP/series" "$BUILD/copy/series"
@@ -215,7 +218,7 @@ rebase_names_what_conflicts()
 	out=$("$TOP/scripts/rebase.sh" -d "$BUILD/plain")
 	echo "$out"
 	[ "$(grep -c '^ok ' <<< "$out")" = "$(git -C "$TREE" rev-list --count base..HEAD)" ]
-	# A line more at the top, and another that a hunk wants to change
+	# Another line at the top, and a change to a line that a hunk changes
 	sed -i '1i/* moved */' "$BUILD/plain/mm/mincore.c"
 	sed -i 's/down_write_nested(&mm->mmap_lock, subclass);/something_else();/' \
 		"$BUILD/plain/include/linux/mmap_lock.h"
@@ -224,7 +227,7 @@ rebase_names_what_conflicts()
 	grep -q '^moved .*mincore' <<< "$out"
 	grep -A1 '^conflicts .*exclude the readers' <<< "$out" | grep -q 'include/linux/mmap_lock.h:[0-9]'
 }
-# fails TEXT COMMAND...: with a line that has TEXT
+# fails TEXT COMMAND...: COMMAND must fail, with a line that has TEXT
 fails()
 {
 	local text=$1 out
@@ -233,7 +236,7 @@ fails()
 	echo "$out"
 	grep -q -- "$text" <<< "$out" || { echo "not '$text': $*"; return 1; }
 }
-# refused TEXT COMMAND...: the same, and nothing is changed
+# refused TEXT COMMAND...: the same, and COMMAND must change nothing
 refused() { fails "$@" && same; }
 refresh_refuses_to_lose_work()
 {
@@ -244,7 +247,7 @@ refresh_refuses_to_lose_work()
 	git -C "$t" checkout -q base
 	refused 'no commit on its base' "$c/scripts/refresh.sh"
 	git -C "$t" checkout -q main
-	# A commit dropped
+	# A commit is dropped.
 	git -C "$t" reset -q --hard HEAD~1
 	git -C "$t" commit -q --allow-empty -m 'Another' && git -C "$t" reset -q --soft HEAD~2 &&
 		git -C "$t" commit -q -m 'mm: two in one'
@@ -297,7 +300,7 @@ settings_have_no_effect()
 		git config --file "$home/.gitconfig" "${f%% *}" "${f#* }"
 		git -C "$c/build/linux" config "${f%% *}" "${f#* }"
 	done
-	# Whoever builds modules has these.
+	# Developers who build modules have these.
 	export HOME=$home GIT_EXTERNAL_DIFF=false KDIR=/none ARCH=mips CONFIG=/none KERNEL=none FORCE=1
 	make -s -C "$c" refresh
 	same
@@ -311,12 +314,12 @@ later_patch_changes_an_added_file()
 {
 	copy
 	local c=$BUILD/copy t=$BUILD/copy/build/linux
-	sed -i 's/A glance, to save/A second glance, to save/' "$t/mm/vma_lock.c"
+	sed -i 's/A hint, to save/A second hint, to save/' "$t/mm/vma_lock.c"
 	echo '/* more */' >> "$t/mm/mincore.c"
 	git -C "$t" commit -q -a -m $'mm/vma_lock: look twice\n\nMainline: no'
 	"$c/scripts/refresh.sh"
-	grep -q 'A second glance' "$c/mm/vma_lock.c"
-	grep -q '^-.*A glance' "$c/mm/vma-lock-look-twice.patch"
+	grep -q 'A second hint' "$c/mm/vma_lock.c"
+	grep -q '^-.*A hint' "$c/mm/vma-lock-look-twice.patch"
 	git -C "$t" rev-parse 'HEAD^{tree}' > "$c/build/want"
 	rm "$c/build/.tree-source"
 	"$c/scripts/tree.sh"
@@ -390,7 +393,7 @@ apply_replaces_files()
 	cp "$TOP/mm/vma_fault.c" "$BUILD/plain.link/mm/"
 	make -s -C "$TOP" apply KDIR="$BUILD/plain.link" DRY=0 R=1
 	diff -r "$BUILD/plain.link" "$BUILD/plain.want"
-	# What Debian's .gitignore hides is said.
+	# apply.sh must report what Debian's .gitignore hides.
 	printf '# Debian packaging: ignore\n/*\n' > "$BUILD/plain.link/.gitignore"
 	"$TOP/scripts/apply.sh" -d "$BUILD/plain.link" | grep 'git add -A -f'
 }
@@ -427,7 +430,7 @@ after_a_while()
 	wait $pid 2> /dev/null || true
 	echo "interrupted by $sig: $*"
 }
-# 0.4 s is about what each takes.
+# Each command takes about 0.4 s.
 interrupts_lose_nothing()
 {
 	local c=$BUILD/copy t=$BUILD/copy/build/linux times=4 state
@@ -441,7 +444,7 @@ interrupts_lose_nothing()
 		cp -r "$BUILD/plain.want" "$BUILD/plain"
 		within=9000 after_a_while "$TOP/scripts/apply.sh" -d "$BUILD/plain"
 		if [ -e "$BUILD/plain/.per-vma-lock.apply" ]; then
-			# Killed: the next run says so, and goes on.
+			# It was killed: the next run reports that, and the run after it goes on.
 			fails 'was killed' "$TOP/scripts/apply.sh" -n -d "$BUILD/plain" || return 1
 			"$TOP/scripts/apply.sh" -d "$BUILD/plain"
 		fi
@@ -450,7 +453,7 @@ interrupts_lose_nothing()
 		diff -r "$BUILD/plain" "$BUILD/plain.$state"
 	done
 	copy
-	sed -i 's/what the last reader did happened/what the last readers did happened/' "$t/mm/vma_lock.c"
+	sed -i 's/what the last reader did comes/what the last readers did comes/' "$t/mm/vma_lock.c"
 	git -C "$t" commit -q -a --fixup "$(git -C "$t" log --format=%H -1 --diff-filter=A -- mm/vma_lock.c)"
 	GIT_SEQUENCE_EDITOR=: git -C "$t" rebase -q -i --autosquash base
 	for _ in $(seq $times); do
@@ -458,11 +461,11 @@ interrupts_lose_nothing()
 	done
 	"$c/scripts/refresh.sh"
 	grep -q 'what the last readers did' "$c/mm/vma_lock.c"
-	sed -i 's/what the last readers did happened/what the last reader did happened/' "$c/mm/vma_lock.c"
+	sed -i 's/what the last readers did comes/what the last reader did comes/' "$c/mm/vma_lock.c"
 	same
 	for _ in $(seq $times); do
 		within=9000 after_a_while "$c/scripts/tree.sh"
-		# Whatever it left, nothing is lost to a refresh.
+		# Whatever state it left, a refresh must lose nothing.
 		"$c/scripts/refresh.sh" || true
 		same
 	done
@@ -475,7 +478,7 @@ one_at_a_time()
 {
 	copy
 	mkdir -p "$BUILD/copy/build"
-	# Until its stdin ends
+	# Hold the lock until stdin ends.
 	coproc flock "$BUILD/copy/build/.lock-tree" sh -c 'echo held; cat'
 	read -r _ <&"${COPROC[0]}"
 	rm "$BUILD/copy/build/.tree-source"
@@ -541,7 +544,7 @@ base_boots()
 	out=$("$TOP/vm" -c 1 -k base -- \
 		sh -c 'uname -r; ls /proc/sys/vm/per_vma_lock 2>&1 | grep -c No')
 	echo "$out"
-	# Behind the version there may be a + for a tree that is no release.
+	# The version may have a + at its end, for a tree that is no release.
 	[[ $out == "$(tree_version "$TREE")"*$'\n1' ]]
 }
 boot_switch()
@@ -558,7 +561,7 @@ crash_is_no_exit_status()
 }
 emulator_failure_is_recognised()
 {
-	# What a breakpoint that nobody set leaves on the console: once with it in
+	# The console output of a breakpoint that nobody has set: once with the breakpoint in
 	# memory, once with what was patched over it.
 	local byte boots=$BUILD/results/boots
 	for byte in cc e9; do
@@ -579,11 +582,12 @@ stdin_is_passed()
 	rm -f "$BUILD/results/fifo"
 	head -c 1000000 /dev/urandom > "$BUILD/results/random"
 	[ "$("$TOP/vm" -c 1 -- sha1sum < "$BUILD/results/random")" = "$(sha1sum < "$BUILD/results/random")" ]
-	# A pipe that never ends hinders nobody who doesn't read it; an empty one ends at once.
+	# A pipe that never ends does not hinder a command that does not read it. An empty pipe
+	# ends at once.
 	mkfifo "$BUILD/results/fifo"
 	[ "$(timeout 60 "$TOP/vm" -c 1 -- echo read none <> "$BUILD/results/fifo")" = 'read none' ]
 	[ "$("$TOP/vm" -c 1 -- wc -c < /dev/null)" = 0 ]
-	# Without a command and a terminal: a shell that ends where its input does
+	# Without a command and a terminal: a shell that ends where its input ends
 	[ "$(printf 'echo from a shell\nexit 3\n' | timeout 60 "$TOP/vm" -c 1 || echo $?)" = $'from a shell\n3' ]
 	timeout 60 "$TOP/vm" -c 1 < /dev/null
 }
@@ -628,7 +632,7 @@ time_is_up_or_ended()
 	! out=$("$TOP/vm" -c 1 -t 2 -- sleep 100 2>&1) || return 1
 	echo "$out"
 	[[ $out == *'timed out: the command ran for more than 2 s'* ]]
-	# A run that is ended leaves no result of the one before.
+	# A run that is ended leaves no result of the run before.
 	"$TOP/vm" -c 1 -- true
 	"$TOP/vm" -c 1 -- sleep 100 &
 	pid=$!
@@ -662,7 +666,7 @@ guest x86_64 base vma_lock_signals
 guest x86_64 base vma_lock_asleep
 progs="signals asleep faults reads maps kinds races torture"
 for prog in $progs; do
-	# The debug kernel runs these, and leaves "asleep" to this one.
+	# The debug kernel runs these. It leaves "asleep" to this kernel.
 	case $prog in races|torture|maps) [ -n "${FULL:-}" ] || continue ;; esac
 	guest x86_64 pervma vma_lock_$prog
 done
@@ -670,7 +674,7 @@ guest x86_64 pervma vma_lock_remote
 guest x86_64 pervma vma_lock_stalls
 guest x86_64 pervma vma_lock_pieces
 for prog in $progs trace fail oops uprobes remote stalls pieces; do
-	# These take long there, and passed on the kernel above.
+	# These take long on the debug kernel, and passed on the kernel above.
 	case $prog in asleep|remote) [ -n "${FULL:-}" ] || continue ;; esac
 	guest x86_64 debug vma_lock_$prog
 done
@@ -679,14 +683,14 @@ guest x86_64 debug vma_lock_progress
 guest x86_64 debug vma_lock_progress preempt=full
 [ -z "${FULL:-}" ] || guest x86_64 debug vma_lock_progress preempt=none
 [ -z "${FULL:-}" ] || guest x86_64 base vma_lock_progress
-# Sparse, on what only this kernel has ("make check" does the rest)
+# Run sparse on what only this kernel has ("make check" does the rest).
 sparse_on_the_validator()
 {
 	kbuild "$TREE" "$BUILD/debug-x86_64" x86_64 C=2 CHECK=sparse mm/vma_lock_debug.o > "$BUILD/sparse.log" 2>&1
 	! grep -E 'vma_lock[a-z_]*\.[ch].*(warning|error)' "$BUILD/sparse.log"
 }
 check x86_64:debug:sparse sparse_on_the_validator
-# A holder of a VMA lock that waits for mmap_lock is reported.
+# A holder of a VMA lock that waits for mmap_lock must be reported.
 waiting_holder_is_reported()
 {
 	local status=0
@@ -704,7 +708,7 @@ for prog in $progs remote stalls pieces; do
 	guest arm64 pervma vma_lock_$prog
 done
 
-# What the guide for operators says to type. This guest has no bpftrace: "make programs" runs it.
+# Run the commands of the guide for operators. This guest has no bpftrace: "make programs" has.
 guide_for_operators()
 {
 	local run=$BUILD/results/guide out

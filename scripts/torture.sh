@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Everything at once, with the contents of memory checked, for as long as one likes.
+# Everything at once, with the contents of memory checked, for as long as you like.
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -9,8 +9,8 @@ usage()
 usage: scripts/torture.sh [-h] [-k KERNEL] [SECONDS [ARCH]]
                                           (make torture [SECONDS=1200] [ARCH=arm64])
 
-Runs vma_lock_torture in the guest: KERNEL is debug unless said otherwise, ARCH
-x86_64. VMA_LOCK_SEED= repeats a run's choices. The exit status is the test's;
+Runs vma_lock_torture in the guest. KERNEL is debug by default, and ARCH is x86_64.
+VMA_LOCK_SEED= repeats a run's random choices. The exit status is that of the test;
 125 means that the kernel complained, crashed or hung.
 EOF
 }

@@ -11,8 +11,8 @@ usage: scripts/tree.sh [-f] [-d DIR] [-h]     (make tree [KDIR=DIR] [FORCE=1])
 Lays out build/linux as a git tree: the base source as tag "base", then a
 commit for each entry of the series. The source is Debian's linux-source-6.1,
 or a copy of DIR. If patches conflict with DIR, build/linux is left in the
-middle of a git rebase: resolve, 'git rebase --continue', then 'make refresh',
-and the series is one for DIR.
+middle of a git rebase. Resolve the conflicts, 'git rebase --continue', then
+'make refresh'. The series is then a series for DIR.
 
   -f  replace a build/linux with work that is not in the series yet
 EOF
@@ -47,14 +47,14 @@ new_base=
 [ "$(cat "$BUILD/.base-source" 2>/dev/null)" = "$source_id" ] &&
 	git -C "$TREE" rev-parse -q --verify base >/dev/null 2>&1 || new_base=1
 
-# Laid out anew only when what the commits are made from has changed.
+# Lay out the tree anew only if what the commits are made from has changed.
 if [ -z "$new_base" ] && [ ! -e "$BUILD/.tree-busy" ] && [ "$head" = "$laid_out" ] &&
    [ "$(cat "$stamp" 2>/dev/null)" = "$source_id $(series_id)" ]; then
 	say "build/linux is up to date"
 	exit 0
 fi
 
-# Never lose somebody's work. What an interrupted run has left is nobody's.
+# Never lose the user's work. The remains of an interrupted run are not the user's work.
 [ ! -e "$BUILD/.refresh-busy" ] || die "a 'make refresh' was interrupted: run it again"
 if [ -n "$head" ] && [ ! -e "$BUILD/.base-busy" ] && [ -z "$force" ]; then
 	doing=$(under_way "$TREE")
@@ -102,7 +102,7 @@ if [ -n "$new_base" ]; then
 	git config user.name "$user_name"
 	git config user.email "$user_email"
 	git add -A -f .
-	# The same commit wherever it is made
+	# The same commit on every machine
 	GIT_AUTHOR_NAME=base GIT_AUTHOR_EMAIL=base@localhost GIT_AUTHOR_DATE='2020-01-01T00:00:00Z' \
 	GIT_COMMITTER_NAME=base GIT_COMMITTER_EMAIL=base@localhost GIT_COMMITTER_DATE='2020-01-01T00:00:00Z' \
 		git commit -q -m "Linux $(tree_version .)"
@@ -117,7 +117,7 @@ have=$(tree_version .)
 [ "$have" = "$(base_version linux-source-6.1)" ] ||
 	say "note: this is $have; the series is tested on $(base_version linux-source-6.1)"
 
-# Commits that are made and not checked out are in nobody's way.
+# Commits that are made and not checked out do no harm.
 if "$TOP/scripts/commit-series.sh" base refs/pervma/series; then
 	new=$(git rev-parse refs/pervma/series)
 	{ git rev-parse HEAD; echo "$new"; } > "$BUILD/.tree-busy"
@@ -132,7 +132,7 @@ if "$TOP/scripts/commit-series.sh" base refs/pervma/series; then
 fi
 [ -n "$kdir" ] && [ -f $tarball ] || exit 1
 
-# Git merges, if it knows what the patches were made from: the files that they change.
+# Git can merge if it has what the patches were made from: the files that they change.
 say "patches conflict with Linux $have: a git rebase, instead"
 known=$(mktemp -d "$BUILD/known.XXXXXX")
 trap 'rm -rf "$known"' EXIT

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The series on other versions of 6.1: does it apply, build, and pass its tests?
+# Try the series on other versions of 6.1: does it apply, build, and pass its tests?
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -8,7 +8,7 @@ usage()
 	cat <<EOF
 usage: scripts/versions.sh [-b] [-h] [VERSION]...     (make versions [FULL=1] [ONLY=VERSION])
 
-For each VERSION (6.1.170; by default all that Debian's archive has of linux-source-6.1):
+For each VERSION (6.1.170; by default each version of linux-source-6.1 in Debian's archive):
 downloads the source and applies the series, into build/linux-VERSION. ./vm -k VERSION
 then boots it. The last line is "N passed, N failed, N skipped".
 
@@ -25,7 +25,7 @@ while getopts bh opt; do
 done
 shift $((OPTIND - 1))
 need apt-get apt
-# Of several revisions of a version the newest
+# The newest of several revisions of a version
 packages=$(apt-cache madison linux-source-6.1 2> /dev/null | awk '
 	{ v = $3; sub(/-.*/, "", v); if (!(v in seen)) { seen[v] = 1; print v, $3 } }' | sort -V)
 [ -n "$packages" ] || die "apt knows no linux-source-6.1: run 'apt-get update'"

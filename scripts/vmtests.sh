@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# 6.1's own selftests/vm and selftests/proc in the guest, on base and on pervma.
+# Run 6.1's own selftests/vm and selftests/proc in the guest, on base and on pervma.
 . "$(dirname "$0")/lib.sh"
 
 usage()
@@ -8,11 +8,11 @@ usage()
 	cat <<END
 usage: scripts/vmtests.sh [-h] [-k KERNEL] [ARCH]     (make vmtests [KERNEL=debug] [ARCH=arm64])
 
-Builds the programs of tools/testing/selftests/vm, and of selftests/proc, runs each on
-base and on KERNEL (pervma), as run_vmtests.sh does, and prints a table: exit status and,
-where it speaks TAP, how many of its tests passed. The exit status is 1 if any differ, or if
+Builds the programs of tools/testing/selftests/vm and of selftests/proc. Runs each on base
+and on KERNEL (pervma), as run_vmtests.sh does. Prints a table: the exit status and, if the
+program speaks TAP, how many of its tests passed. The exit status is 1 if any differ, or if
 KERNEL complains of something (the debug kernel's validator, lockdep, KASAN).
-Those that want libcap, sudo, or a module are left out.
+Programs that need libcap, sudo, or a module are left out.
 END
 }
 
@@ -62,7 +62,7 @@ khugepaged'
 
 tests+=$'\n'$(sed -n 's/^TEST_GEN_PROGS += //p' "$selftests/proc/Makefile")
 
-# KASAN and lockdep take their time.
+# KASAN and lockdep are slow.
 limit=300
 [ "$kernel" != debug ] || limit=1200
 mkdir -p "$out"

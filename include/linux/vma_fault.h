@@ -3,8 +3,8 @@
 #define _LINUX_VMA_FAULT_H
 
 /*
- * Page faults under the VMA lock: what architectures and fault handlers call.
- * A fault holds either mmap_lock for read or the lock of its VMA, and
+ * Page faults under the VMA lock: the interface for architectures and fault
+ * handlers. A fault holds either mmap_lock for read or the lock of its VMA, and
  * FAULT_FLAG_VMA_LOCK says which. Included at the end of <linux/mm.h>.
  */
 #include <linux/mmap_lock.h>
@@ -25,17 +25,18 @@ void vma_prepare_first_touch(struct vm_area_struct *vma);
 bool vma_fault_eligible(struct vm_area_struct *vma);
 
 /**
- * lock_fault_vma - find the VMA of a fault and lock it, one way or the other
+ * lock_fault_vma - find the VMA of a fault and lock it, by either lock
  * @mm: current->mm
- * @address: where the fault is
+ * @address: the address of the fault
  * @regs: the registers at the fault
  * @flags: the fault's flags; FAULT_FLAG_VMA_LOCK is set in them accordingly
  *
- * The VMA lock if it can be had at once, else mmap_lock for read. Architectures
- * call it in place of lock_mm_and_find_vma(), in a loop with
- * fault_retry_flags() while handle_mm_fault() answers VM_FAULT_RETRY, and then
- * unlock_fault_vma() unless the handler has released the lock. An access that
- * the VMA does not allow is judged under either lock: its flags hold still.
+ * Takes the VMA lock if it is available at once, and otherwise mmap_lock for
+ * read. Architectures call this in place of lock_mm_and_find_vma(). They repeat
+ * the call, with flags from fault_retry_flags(), while handle_mm_fault()
+ * returns VM_FAULT_RETRY. They call unlock_fault_vma() at the end, unless the
+ * handler has released the lock. The flags of the VMA are stable under either
+ * lock, so that the caller can check whether they allow the access.
  *
  * Context: May sleep.
  * Return: the VMA, or NULL with no lock held if there is none for @address.
@@ -70,13 +71,13 @@ static inline void unlock_fault_vma(struct mm_struct *mm,
 		mmap_read_unlock(mm);
 }
 
-/* Does this attempt repeat one that gave up before it did anything? */
+/* Does this attempt repeat an attempt that gave up before it did anything? */
 static inline bool fault_is_counted(unsigned int flags)
 {
 	return flags & FAULT_FLAG_COUNTED;
 }
 
-/* For every fault that a handler ended, whatever its result. */
+/* Call this for every fault that a handler has ended, whatever its result. */
 static inline void count_fault_vma(unsigned int flags, vm_fault_t fault)
 {
 	if (!(flags & FAULT_FLAG_VMA_LOCK))
@@ -87,7 +88,7 @@ static inline void count_fault_vma(unsigned int flags, vm_fault_t fault)
 		count_vm_vma_lock_event(VMA_LOCK_SUCCESS);
 }
 
-/* For every attempt of a fault for get_user_pages() and its kin. */
+/* Call this for every fault attempt of get_user_pages() and its variants. */
 static inline void count_gup_fault(unsigned int flags)
 {
 	if (flags & FAULT_FLAG_VMA_LOCK)
@@ -164,14 +165,15 @@ static inline void assert_fault_locked(struct vm_fault *vmf)
  * @vma: the VMA of the fault
  * @flags: the fault's flags
  *
- * An anon_vma is chosen with a look at the neighbours, which needs mmap_lock. A
- * holder of the VMA lock may not wait for that one: if it can't be had at once
- * the fault starts over under mmap_lock, and the VMA lock is released here. So
- * call this where nothing has to be undone with the VMA at hand.
+ * The choice of an anon_vma depends on the neighbours of @vma, which only
+ * mmap_lock keeps stable. A holder of the VMA lock must not wait for mmap_lock.
+ * If mmap_lock is not available at once, this function releases the VMA lock,
+ * and the fault starts over under mmap_lock. So call this before there is
+ * anything to undo that needs @vma.
  *
  * Context: May sleep.
- * Return: 0; VM_FAULT_OOM; or VM_FAULT_RETRY (and more) with the lock released
- * and @vma perhaps gone.
+ * Return: 0; VM_FAULT_OOM; or VM_FAULT_RETRY, with other flags. With
+ * VM_FAULT_RETRY the lock is released, and @vma may be gone.
  */
 static inline vm_fault_t fault_anon_prepare(struct vm_area_struct *vma,
 					    unsigned int flags)
@@ -185,7 +187,7 @@ static inline vm_fault_t fault_anon_prepare(struct vm_area_struct *vma,
  * vmf_anon_prepare - fault_anon_prepare() by its name in newer kernels
  * @vmf: the fault
  *
- * Return: see there.
+ * Return: as fault_anon_prepare().
  */
 static inline vm_fault_t vmf_anon_prepare(struct vm_fault *vmf)
 {
@@ -193,11 +195,11 @@ static inline vm_fault_t vmf_anon_prepare(struct vm_fault *vmf)
 }
 
 /**
- * release_fault_lock - let go of the lock of a fault that is to be retried
+ * release_fault_lock - release the lock of a fault that must be retried
  * @vmf: the fault
  *
- * Before a handler sleeps and returns VM_FAULT_RETRY or VM_FAULT_COMPLETED. The
- * VMA may be gone afterwards.
+ * A handler calls this before it sleeps and returns VM_FAULT_RETRY or
+ * VM_FAULT_COMPLETED. The VMA may be gone afterwards.
  */
 static inline void release_fault_lock(struct vm_fault *vmf)
 {

@@ -3,20 +3,30 @@
 #define _LINUX_VMA_LOCK_H
 
 /*
- * Per-VMA locks: a reader holds one VMA still without touching mmap_lock.
+ * Per-VMA locks: a reader keeps one VMA stable without touching mmap_lock.
  *
- * Readers never wait: they publish themselves in the VMA, look whether a
- * writer is there, and give up if so (the caller then takes mmap_lock).
- * Writers hold mmap_lock for write, say so in a sequence number, and wait for
- * the published readers to leave. Until a writer has been audited it takes
- * mmap_lock in the wide form, which excludes the readers of every VMA of the
- * mm; mmap_write_lock() and its kin are that form.
+ * Readers never wait. A reader publishes itself in the VMA and then checks for
+ * a writer. If there is a writer, the reader gives up, and its caller takes
+ * mmap_lock. A writer holds mmap_lock for write, says so in a sequence number,
+ * and waits for the published readers to leave. A writer that has not been
+ * audited takes mmap_lock in the wide form, which excludes the readers of every
+ * VMA of the mm. mmap_write_lock() and its variants are that form.
  *
- * A test may take an unlocked VMA for a locked one; never the other way round.
+ * Terms:
+ *	wide		write hold of mmap_lock that write-locks every VMA
+ *	narrow		write hold of mmap_lock; VMAs are locked one by one
+ *	hot		VMA whose short readers publish themselves in slots
+ *	cold		VMA whose readers are all counted in vma_lock.refs
+ *	slot		per-CPU word that points to the VMA a reader holds
+ *	attached	VMA in the tree of its mm, or about to be stored there
+ *
+ * A test may report an unlocked VMA as locked, but never a locked VMA as
+ * unlocked.
  *
  * Documentation/mm/per-vma-locks.rst has the rules and the ordering argument.
- * The idea of marking a VMA locked by a sequence number and unlocking all at
- * once by bumping another is Suren Baghdasaryan's (LWN 906852, 2022).
+ * The idea of marking a VMA locked by a sequence number, and of unlocking all
+ * VMAs at once by incrementing another, is Suren Baghdasaryan's (LWN 906852,
+ * 2022).
  *
  * Included by <linux/mmap_lock.h>; struct mm_struct must be complete.
  */
@@ -29,8 +39,9 @@
 #ifdef CONFIG_PER_VMA_LOCK
 
 /*
- * mm_lock_seq: how mmap_lock is held in the low bits, write holds counted
- * above. It is odd exactly while mmap_lock is held for write.
+ * mm_lock_seq: the low bits say how mmap_lock is held; the bits above them
+ * count write holds. The number is odd exactly while mmap_lock is held for
+ * write.
  */
 #define VMA_SEQ_HELD	1ULL		/* held for write */
 #define VMA_SEQ_WIDE	2ULL		/* ... and every VMA is write-locked */
@@ -38,11 +49,11 @@
 #define VMA_SEQ_STEP	4ULL
 
 /*
- * vma_lock.refs: the number of published readers, and
+ * vma_lock.refs: the number of published readers, and these flags above it:
  * NEW		never was in a tree: no reader can know the VMA;
- * DETACHED	in no tree: a reader that still finds it must let go;
- * WAITED	a writer sleeps until the readers are gone.
- * Any flag makes refs, as an unsigned number, larger than a count alone can be.
+ * DETACHED	in no tree: a reader that still finds the VMA must release it;
+ * WAITED	a writer sleeps until the readers have left.
+ * Any flag makes refs, as an unsigned number, larger than any count alone.
  */
 #define VMA_LOCK_NEW		(1U << 29)
 #define VMA_LOCK_DETACHED	(1U << 30)
@@ -50,19 +61,21 @@
 #define VMA_LOCK_READERS	(VMA_LOCK_NEW - 1)
 
 /*
- * How often the line of a VMA moves before the VMA is hot, and as often again for
- * each CPU that a writer will look at. That has cost several times as much as the
- * look (BRAVO: Dice and Kogan, USENIX ATC 2019).
+ * A VMA becomes hot after its cache line has moved this many times, plus as
+ * often again for each CPU that a writer will look at. Those moves have cost
+ * several times as much as the writer's scan (BRAVO: Dice and Kogan, USENIX ATC
+ * 2019).
  */
 #define VMA_LOCK_MOVES		16
 
 /*
- * From so many hot VMAs of an mm on, others need so many times the moves: a hold
- * of mmap_lock that write-locks all VMAs looks at the slots for each hot one.
+ * Once this many VMAs of an mm are hot, other VMAs need this many times the
+ * moves. A hold of mmap_lock that write-locks all VMAs looks at the slots for
+ * each hot VMA.
  */
 #define VMA_LOCK_MANY_HOT	64
 
-/* The switch: do readers try VMA locks? Writers exclude them either way. */
+/* The switch: may readers try VMA locks? Writers exclude readers either way. */
 extern u8 sysctl_per_vma_lock;
 
 static inline bool vma_lock_is_on(void)
@@ -123,9 +136,11 @@ static inline void mm_vma_lock_init(struct mm_struct *mm)
 }
 
 /**
- * mm_migration_lock - before the pages of a mm are moved, or looked for
+ * mm_migration_lock - exclude the migration of an mm's pages by other tasks
  * @mm: the mm
- * @moves: whether the caller moves pages with mmap_lock released, as mbind() does
+ * @moves: whether the caller moves pages without mmap_lock, as mbind() does
+ *
+ * Take this lock before moving pages of the mm, or before looking for them.
  *
  * Context: May sleep. The caller does not hold mmap_lock.
  * Return: 0, or -EINTR after a fatal signal.
@@ -145,7 +160,7 @@ static inline void mm_migration_unlock(struct mm_struct *mm, bool moves)
 		up_read(&mm->vma_lock.migration);
 }
 
-/* For callers that may not fail, and move nothing that way */
+/* For callers that cannot fail, and that move no pages without mmap_lock */
 static inline void mm_migration_wait(struct mm_struct *mm)
 {
 	down_read(&mm->vma_lock.migration);
@@ -168,16 +183,16 @@ static inline unsigned int vma_lock_refs(const struct vm_area_struct *vma)
 	return atomic_read(&vma->vma_lock.refs);
 }
 
-/* The caller holds mmap_lock for write, or can bear a stale answer. */
+/* The caller holds mmap_lock for write, or tolerates a stale answer. */
 static inline bool vma_is_attached(const struct vm_area_struct *vma)
 {
 	return !(vma_lock_refs(vma) & VMA_LOCK_DETACHED);
 }
 
 /*
- * Whether @vma is write-locked while mm_lock_seq is @seq. Not "==": a reader
- * may see a new vm_lock_seq beside an old mm_lock_seq, and must then call the
- * VMA locked.
+ * Is @vma write-locked while mm_lock_seq is @seq? The comparison is ">=", not
+ * "==": a reader may see a new vm_lock_seq together with an old mm_lock_seq. It
+ * must then treat the VMA as locked.
  */
 static inline bool vma_write_locked_at(const struct vm_area_struct *vma,
 				       u64 seq)
@@ -187,8 +202,9 @@ static inline bool vma_write_locked_at(const struct vm_area_struct *vma,
 }
 
 /*
- * Does a writer wait for @vma, which the caller has locked for reading? A glance:
- * a reader that works for long looks now and then, and gives way.
+ * Does a writer wait for @vma, which the caller has locked for reading? The
+ * answer is a hint. A reader that holds the VMA for long asks now and then, and
+ * releases the VMA for the writer.
  */
 static inline bool vma_read_is_contended(const struct vm_area_struct *vma)
 {
@@ -200,9 +216,9 @@ static inline bool vma_read_is_contended(const struct vm_area_struct *vma)
  * vma_start_write - exclude the readers of a VMA
  * @vma: the VMA, of an mm whose mmap_lock the caller holds for write
  *
- * Holds until mmap_lock is released or downgraded. Cheap when the VMA is
- * locked already. Lock order: after mmap_lock, before page, i_mmap, anon_vma
- * and page-table locks.
+ * The write lock ends when mmap_lock is released or downgraded. The call is
+ * cheap if the VMA is locked already. Lock order: after mmap_lock, before page,
+ * i_mmap, anon_vma and page-table locks.
  *
  * Context: May sleep until the readers have left, which may be after I/O.
  */
@@ -217,7 +233,7 @@ static inline void vma_start_write(struct vm_area_struct *vma)
  * @vma: the VMA, of an mm whose mmap_lock the caller holds for write
  *
  * Context: May sleep.
- * Return: 0, or -EINTR: the VMA is not to be changed then.
+ * Return: 0, or -EINTR: the caller must not change the VMA then.
  */
 static inline int __must_check
 vma_start_write_killable(struct vm_area_struct *vma)
@@ -228,12 +244,13 @@ vma_start_write_killable(struct vm_area_struct *vma)
 }
 
 /**
- * vma_start_write_none - hold mmap_lock for write, and no VMA yet
+ * vma_start_write_none - hold mmap_lock for write, with no VMA locked yet
  * @mm: the mm, mmap_lock just taken for write
  *
- * Part of mmap_write_lock_narrow(): the caller write-locks the VMAs that it
- * changes. Release, for a reader may acquire this number (B') in place of the one
- * before, and is to see the changes of that hold, which mmap_lock has shown us.
+ * Part of mmap_write_lock_narrow(): the caller write-locks each VMA before it
+ * changes it. The store is a release. A reader may acquire this number (B')
+ * instead of the number before it. The reader must then see the changes of the
+ * previous hold, which mmap_lock has made visible to this writer.
  */
 static inline void vma_start_write_none(struct mm_struct *mm)
 {
@@ -246,8 +263,8 @@ static inline void vma_start_write_none(struct mm_struct *mm)
  * vma_start_write_all - exclude the readers of every VMA of an mm
  * @mm: the mm, mmap_lock held for write
  *
- * Part of mmap_write_lock(), and what makes a narrow hold wide. Holds until
- * vma_end_write_all().
+ * Part of mmap_write_lock(). It also makes a narrow hold wide. The write lock
+ * ends with vma_end_write_all().
  *
  * Context: May sleep until the readers have left.
  */
@@ -261,8 +278,8 @@ static inline void vma_start_write_all(struct mm_struct *mm)
  * @mm: the mm, mmap_lock held for write
  *
  * Context: May sleep.
- * Return: 0, or -EINTR: no VMA is locked by this then. The caller is to end its
- * hold with vma_end_write_all() as ever.
+ * Return: 0, or -EINTR: this call has locked no VMA then. The caller must end
+ * its hold with vma_end_write_all() in either case.
  */
 static inline int __must_check
 vma_start_write_all_killable(struct mm_struct *mm)
@@ -271,11 +288,12 @@ vma_start_write_all_killable(struct mm_struct *mm)
 }
 
 /**
- * vma_end_write_all - let readers back into every VMA of an mm
+ * vma_end_write_all - admit readers to every VMA of an mm again
  * @mm: the mm, mmap_lock about to be released or downgraded
  *
- * The release pairs with the acquire in vma_start_read(): whoever sees the new
- * number, and so an unlocked VMA, sees every change made under the lock.
+ * The release pairs with the acquire in vma_start_read(). A reader that sees
+ * the new number, and therefore an unlocked VMA, sees every change made under
+ * the lock.
  */
 static inline void vma_end_write_all(struct mm_struct *mm)
 {
@@ -288,12 +306,12 @@ static inline void vma_end_write_all(struct mm_struct *mm)
 }
 
 /**
- * vma_mark_attached - a VMA is in the tree, or about to be
+ * vma_mark_attached - mark a VMA that is in the tree, or about to be
  * @vma: the VMA; mmap_lock is held for write
  *
- * Where the VMA is stored to the tree. A new one enters write-locked, so that it
- * can be completed there until mmap_lock is released. Idempotent, for VMAs that
- * are stored again.
+ * Call this where the VMA is stored to the tree. A new VMA enters the tree
+ * write-locked, so that the caller can complete it there until mmap_lock is
+ * released. The call is idempotent, because a VMA may be stored again.
  */
 static inline void vma_mark_attached(struct vm_area_struct *vma)
 {
@@ -321,7 +339,7 @@ static inline void vma_assert_write_locked(const struct vm_area_struct *vma)
 }
 
 /*
- * Page tables of @vma are about to be moved or freed: no fault may be in it.
+ * Page tables of @vma are about to be moved or freed: no fault may use them.
  */
 static inline void vma_assert_no_faults(const struct vm_area_struct *vma)
 {
@@ -336,23 +354,24 @@ static inline void vma_assert_locked(const struct vm_area_struct *vma)
 {
 	bool hot, written;
 
-	/* Locked by somebody; lockdep alone knows whether by the caller. */
+	/* Some task holds it. Only lockdep knows whether the caller does. */
 	if (!IS_ENABLED(CONFIG_DEBUG_VM))
 		return;
 	/*
-	 * In this order: a writer that takes the sequence back, having given up,
-	 * has made the VMA cold, and counted us before.
+	 * Read these in this order. A writer that gives up puts the old
+	 * sequence back. Before that it has made the VMA cold and counted this
+	 * reader.
 	 */
 	hot = READ_ONCE(vma->vma_lock.hot);
-	smp_rmb();	/* with the barriers of vma_make_cold(), */
+	smp_rmb();	/* pairs with the barriers of vma_make_cold() */
 	written = vma_write_locked_at(vma,
 			READ_ONCE(vma->vm_mm->vma_lock.mm_lock_seq));
-	smp_rmb();	/* and with its atomic_inc() before the sequence is back */
+	smp_rmb();	/* atomic_inc() comes before the restored sequence */
 	VM_WARN_ON_ONCE(!hot && !written &&
 			!(vma_lock_refs(vma) & VMA_LOCK_READERS));
 }
 
-/* The VMA holds still, by mmap_lock or by its own. */
+/* The VMA is stable: somebody holds mmap_lock, or the lock of the VMA. */
 static inline void vma_assert_stable(const struct vm_area_struct *vma)
 {
 	if (!rwsem_is_locked(&vma->vm_mm->mmap_lock))
@@ -366,7 +385,7 @@ static inline void vma_assert_stable(const struct vm_area_struct *vma)
 
 #else /* !CONFIG_PER_VMA_LOCK */
 
-/* mmap_lock alone excludes: what follows costs nothing and promises nothing. */
+/* mmap_lock alone excludes readers. These stubs cost and promise nothing. */
 static inline bool vma_lock_is_on(void) { return false; }
 static inline void mm_vma_lock_init(struct mm_struct *mm) { }
 static inline int mm_migration_lock(struct mm_struct *mm, bool moves)
@@ -442,4 +461,26 @@ static inline void vma_assert_stable(const struct vm_area_struct *vma)
 }
 
 #endif /* CONFIG_PER_VMA_LOCK */
+
+/**
+ * vma_start_write_mmap - prepare for one ->mmap() to call another
+ * @vma: the VMA that is being made
+ * @vma_lock_mmap: the other ->mmap() looks at no VMA but @vma
+ *
+ * For a subsystem that sets vma_lock_mmap in its file_operations and calls the
+ * ->mmap() of drivers. It makes the hold of mmap_lock wide for a driver that
+ * has not been audited.
+ *
+ * Context: May sleep until the readers have left. The caller holds mmap_lock
+ * for write. It holds no lock that is taken under a VMA lock by a page fault,
+ * an MMU notifier or reclaim.
+ * Return: 0, or -EINTR after a fatal signal.
+ */
+static inline int __must_check
+vma_start_write_mmap(struct vm_area_struct *vma, bool vma_lock_mmap)
+{
+	lockdep_assert_held_write(&vma->vm_mm->mmap_lock);
+	return vma_lock_mmap ? 0 : vma_start_write_all_killable(vma->vm_mm);
+}
+
 #endif /* _LINUX_VMA_LOCK_H */

@@ -7,15 +7,16 @@
 #include <linux/types.h>
 
 /*
- * The two halves of the per-VMA lock, embedded in struct vm_area_struct and
- * in struct mm_struct. Only include/linux/vma_lock.h and mm/vma_lock.c look
- * inside; Documentation/mm/per-vma-locks.rst tells how the fields play
- * together. Without CONFIG_PER_VMA_LOCK both are empty and take no room.
+ * The two halves of the per-VMA lock, embedded in struct vm_area_struct and in
+ * struct mm_struct. Only include/linux/vma_lock.h and mm/vma_*.c access the
+ * fields; Documentation/mm/per-vma-locks.rst explains how they work together.
+ * Without CONFIG_PER_VMA_LOCK both structures are empty and take no room.
  */
 #ifdef CONFIG_PER_VMA_LOCK
 
 /*
- * What a VMA was when mmap_lock was last released, for CONFIG_PER_VMA_LOCK_DEBUG
+ * The state of a VMA when mmap_lock was last released, for
+ * CONFIG_PER_VMA_LOCK_DEBUG
  */
 struct vma_lock_seen {
 	bool valid;
@@ -24,13 +25,13 @@ struct vma_lock_seen {
 
 /**
  * struct vma_lock - the lock of one VMA
- * @vm_lock_seq: mm_lock_seq under which the VMA was last write-locked by
+ * @vm_lock_seq: the mm_lock_seq under which the VMA was last write-locked by
  *	itself. Written under mmap_lock held for write.
- * @hot: 0, or the mm_lock_seq at which readers were sent to the slots of CPUs.
- * @refs: readers that have published themselves here, and VMA_LOCK_* flags above.
- * @moves: how many readers, since the VMA was made cold, have come from another CPU
- *	than the reader before. A hint, like @cpu.
- * @cpu: where the last such reader was, or its low bits.
+ * @hot: 0, or the mm_lock_seq at which readers began to use the slots of CPUs.
+ * @refs: the number of readers published here, and VMA_LOCK_* flags above it.
+ * @moves: how many readers, since the VMA became cold, ran on another CPU than
+ *	the reader before. A hint, like @cpu.
+ * @cpu: the low bits of the CPU on which the last such reader ran.
  * @dep_map: the lock for lockdep, class "vma_lock".
  * @seen: for the validator, mm/vma_lock_debug.c.
  */
@@ -50,20 +51,21 @@ struct vma_lock {
 
 /**
  * struct mm_vma_lock - what the VMA locks of one mm share
- * @mm_lock_seq: counts write holds of mmap_lock in steps of VMA_SEQ_STEP, and
- *	in its low bits says how mmap_lock is held now. Written under mmap_lock
- *	held for write; never wraps (2^62 holds).
- * @used: some reader may have locked a VMA of this mm. Set once, never cleared.
+ * @mm_lock_seq: counts write holds of mmap_lock in steps of VMA_SEQ_STEP. Its
+ *	low bits say how mmap_lock is held now. Written under mmap_lock held for
+ *	write. Never wraps (2^62 holds).
+ * @used: a reader may have locked a VMA of this mm. Set once, never cleared.
  * @unmapping: a munmap() in pieces is under way. Protected by mmap_lock.
  * @first_touches: how many first touches of a VMA have met a writer, up to 255.
  *	A hint, written without a lock.
  * @nr_hot: how many VMAs are hot.
- * @slot_cpus: the CPUs, modulo 64, of which a reader of this mm has claimed a slot.
- *	Bits are never cleared.
+ * @slot_cpus: the CPUs, modulo 64, on which a reader of this mm has claimed a
+ *	slot. Bits are never cleared.
  * @writer: the holder of mmap_lock that waits for readers to leave a VMA.
- * @migration: held for write by mbind(), which moves pages after it has released
- *	mmap_lock; for read by what looks for the pages of the mm, or changes its
- *	policies, and has to wait for that. Taken before mmap_lock.
+ * @migration: held for write by mbind(), which moves pages after it has
+ *	released mmap_lock. Held for read by tasks that look for the pages of
+ *	the mm or change its policies, and that must wait for mbind(). Taken
+ *	before mmap_lock.
  */
 struct mm_vma_lock {
 	u64 mm_lock_seq;

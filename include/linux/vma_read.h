@@ -3,20 +3,22 @@
 #define _LINUX_VMA_READ_H
 
 /*
- * Readers of VMAs that are not faults: one VMA after the other, each under its
- * own lock, and mmap_lock only for what can't be had that way.
+ * Readers of VMAs that are not faults. They lock one VMA after the other, each
+ * by its own lock. They take mmap_lock only for VMAs that they cannot lock that
+ * way.
  */
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/sched.h>
 
 /**
- * mm_is_shared - may somebody else wait for mmap_lock of an mm?
+ * mm_is_shared - may another task wait for mmap_lock of an mm?
  * @mm: the mm
  *
- * A process with one thread has mmap_lock for itself, and that costs less than a
- * VMA lock and a lookup for each call. Nor may a kernel thread take VMA locks: it
- * may borrow the mm, without a reference of its own. False if the switch is off.
+ * A process with one thread has mmap_lock for itself, and mmap_lock costs less
+ * than a lookup and a VMA lock for each call. A kernel thread must not take VMA
+ * locks: it may borrow the mm without a reference of its own. The answer is
+ * false for both, and if the switch is off.
  */
 static inline bool mm_is_shared(struct mm_struct *mm)
 {
@@ -24,10 +26,10 @@ static inline bool mm_is_shared(struct mm_struct *mm)
 		(mm != current->mm || atomic_read(&mm->mm_users) > 1);
 }
 
-/* What a visitor answers, if it is not an error */
+/* What a visitor returns, if not an error */
 enum vma_read {
 	VMA_READ_DONE,		/* go on */
-	VMA_READ_RELEASED,	/* go on; the visitor has let go of the VMA */
+	VMA_READ_RELEASED,	/* go on; the visitor has released the VMA */
 	VMA_READ_MMAP_LOCK,	/* this VMA can only be visited under mmap_lock */
 };
 
@@ -39,16 +41,16 @@ enum vma_populate {
 };
 
 typedef int vma_visit_t(struct vm_area_struct *vma, unsigned long start,
-			unsigned long end, unsigned long arg);
+			unsigned long *end, unsigned long arg);
 
 #ifdef CONFIG_PER_VMA_LOCK
 /**
- * populate_piece_end - where to look for waiters while faulting in a range
+ * populate_piece_end - where to check for waiters while faulting in a range
  * @start: the first address
  * @end: the end of the range
  *
  * Return: the end of what to fault in under one hold of a lock: 512 pages, or
- * all of the range where the switch is off.
+ * all of the range if the switch is off.
  */
 static inline unsigned long populate_piece_end(unsigned long start,
 					       unsigned long end)
@@ -63,8 +65,8 @@ void __mmap_read_give_way(struct mm_struct *mm, int *locked);
  * @mm: the mm
  * @locked: whether the caller holds mmap_lock for read; updated
  *
- * For calls that hold it for long, and look for their VMA again where
- * handle_mm_fault() has released it. Not where the switch is off.
+ * For callers that hold mmap_lock for long, and that look up their VMA again
+ * after handle_mm_fault() has released it. Does nothing if the switch is off.
  *
  * Context: May sleep, if it releases the lock.
  */
@@ -78,14 +80,13 @@ struct vm_area_struct *vma_try_read_lock(struct mm_struct *mm,
 					 unsigned long addr);
 struct vm_area_struct *lock_vma_wait(struct mm_struct *mm, unsigned long addr);
 int vma_read_range(struct mm_struct *mm, unsigned long *start,
-		   unsigned long end, vma_visit_t *visit, unsigned long arg,
-		   bool in_parts);
+		   unsigned long end, vma_visit_t *visit, unsigned long arg);
 unsigned long vma_populate_range(struct mm_struct *mm, unsigned long start,
 				 unsigned long end, enum vma_populate how);
 int vma_fixup_fault(struct mm_struct *mm, unsigned long addr,
 		    unsigned int fault_flags);
 
-/* After a VMA that needed mmap_lock: the next one may not. */
+/* Call this after a VMA that needed mmap_lock: the next VMA may not need it. */
 static inline void populate_end_vma(struct mm_struct *mm, int *locked)
 {
 	if (*locked && vma_lock_is_on()) {
@@ -132,7 +133,7 @@ static inline struct vm_area_struct *lock_vma_wait(struct mm_struct *mm,
 
 static inline int vma_read_range(struct mm_struct *mm, unsigned long *start,
 				 unsigned long end, vma_visit_t *visit,
-				 unsigned long arg, bool in_parts)
+				 unsigned long arg)
 {
 	return 0;
 }
@@ -147,7 +148,7 @@ static inline unsigned long mlock_piece_end(const struct vm_area_struct *vma,
 						populate_piece_end(start, end);
 }
 
-/* Let go of what vma_try_read_lock() gave, or of mmap_lock if it gave none. */
+/* Release what vma_try_read_lock() locked, or mmap_lock if it returned NULL. */
 static inline void vma_read_unlock(struct mm_struct *mm,
 				   struct vm_area_struct *locked)
 {
@@ -158,8 +159,9 @@ static inline void vma_read_unlock(struct mm_struct *mm,
 }
 
 /*
- * Who goes through all VMAs of an mm and looks at each: holds one VMA at a time,
- * by its own lock, or mmap_lock over all of them where those locks are off.
+ * A reader that goes through the VMAs of an mm. It holds one VMA at a time, by
+ * the VMA's own lock. Where those locks are off, it holds mmap_lock over all
+ * VMAs.
  */
 struct vma_reader {
 	struct mm_struct *mm;
@@ -176,7 +178,7 @@ static inline void vma_reader_init(struct vma_reader *reader,
 	reader->mmap_locked = false;
 }
 
-/* Part of vma_reader_next(): from here on under mmap_lock. */
+/* Part of vma_reader_next(): go on under mmap_lock from here. */
 static inline struct vm_area_struct *
 vma_reader_next_mmap_locked(struct vma_reader *reader, unsigned long addr)
 {
@@ -189,7 +191,7 @@ vma_reader_next_mmap_locked(struct vma_reader *reader, unsigned long addr)
 	return vma_next(&reader->iter);
 }
 
-/* Part of vma_reader_try_next(): under mmap_lock, as long as it goes on. */
+/* Part of vma_reader_try_next(): under mmap_lock until vma_reader_stop(). */
 static inline struct vm_area_struct *
 vma_reader_try_next_mmap_locked(struct vma_reader *reader, unsigned long addr)
 {
@@ -200,7 +202,7 @@ vma_reader_try_next_mmap_locked(struct vma_reader *reader, unsigned long addr)
 	return vma_next(&reader->iter);
 }
 
-/* Let go of the VMA, or of mmap_lock; vma_reader_next() may go on from here. */
+/* Release the VMA, or mmap_lock. vma_reader_next() may go on from here. */
 static inline void vma_reader_stop(struct vma_reader *reader)
 {
 	if (reader->vma)

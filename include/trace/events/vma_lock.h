@@ -9,7 +9,7 @@
 #include <linux/tracepoint.h>
 #include <linux/vm_event_item.h>
 
-/* For user space, which reads the formats */
+/* Export the values to user space, which reads the formats of events */
 TRACE_DEFINE_ENUM(VMA_LOCK_FALLBACK_NO_VMA);
 TRACE_DEFINE_ENUM(VMA_LOCK_FALLBACK_WRITE_LOCKED);
 TRACE_DEFINE_ENUM(VMA_LOCK_FALLBACK_DETACHED);
@@ -32,7 +32,9 @@ TRACE_DEFINE_ENUM(VMA_LOCK_FALLBACK_RETRIES);
 		{ VMA_LOCK_FALLBACK_DEVICE, "device" },			\
 		{ VMA_LOCK_FALLBACK_RETRIES, "retries" })
 
-/* Somebody takes mmap_lock instead: one for each count of a reason in vmstat. */
+/*
+ * mmap_lock is taken instead: one event for each count of a reason in vmstat.
+ */
 TRACE_EVENT(vma_lock_fallback,
 	TP_PROTO(struct mm_struct *mm, unsigned long address, int reason),
 	TP_ARGS(mm, address, reason),
@@ -72,19 +74,19 @@ DEFINE_EVENT(vma_lock_vma, vma_lock_wait,
 	TP_ARGS(vma)
 );
 
-/* It has waited: until they were gone, or it was killed. */
+/* The writer has waited until the readers left, or until it was killed. */
 DEFINE_EVENT(vma_lock_vma, vma_lock_waited,
 	TP_PROTO(struct vm_area_struct *vma),
 	TP_ARGS(vma)
 );
 
-/* A VMA's readers go to slots of their CPUs from here on, ... */
+/* A VMA became hot: its readers use slots of their CPUs from here on, ... */
 DEFINE_EVENT(vma_lock_vma, vma_lock_hot,
 	TP_PROTO(struct vm_area_struct *vma),
 	TP_ARGS(vma)
 );
 
-/* ... until a writer has looked through these. */
+/* ... until a writer makes it cold and looks through those slots. */
 DEFINE_EVENT(vma_lock_vma, vma_lock_cold,
 	TP_PROTO(struct vm_area_struct *vma),
 	TP_ARGS(vma)

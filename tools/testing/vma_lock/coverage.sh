@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Does the unit test run every line of the lock? TAP; names those that it does not.
-# The stubs of !CONFIG_PER_VMA_LOCK are not compiled here, and not counted.
+# Checks that the unit test runs every line of the lock. Prints TAP, and the lines that
+# were not run. The stubs of !CONFIG_PER_VMA_LOCK are not compiled here, and not counted.
 set -euo pipefail
 
 usage="usage: coverage.sh [-h] PROGRAM     (make check-coverage)"
@@ -17,8 +17,8 @@ gcov -t "$1"-*.gcda | awk '
 		next
 	}
 	file !~ /vma_lock\.[ch]$/ { next }
-	# COUNT:LINE:TEXT; once more for each copy of an inline function, in which
-	# the lines of one copy may be run by another.
+	# COUNT:LINE:TEXT. A line of an inline function comes once for each copy of the
+	# function. It is run if any of the copies is.
 	match($0, /^ *[0-9#=*]+: *[0-9]+:/) {
 		split($0, f, ":")
 		key = file ":" f[2] + 0

@@ -6,14 +6,14 @@
  *
  * The vCPU's thread sleeps for a moment, and runs the guest until that has read
  * some pages. A thread on the same CPU calls mprotect() all the time, with
- * mmap_lock held for write while pages are invalidated. The fault has to wait
- * for it; if the fault is repeated instead, that thread never runs again.
+ * mmap_lock held for write while pages are invalidated. The fault must wait for
+ * that thread. If the fault is repeated instead, that thread never runs again.
  *
  * present: the guest reads pages in the range of mprotect().
- * absent: it reads pages between that range and one which another CPU gives
- * back by MADV_DONTNEED. KVM takes both for one range, pages between them
- * included, as long as either is invalidated. The pages are given back before
- * each round, so they are not present.
+ * absent: the guest reads pages between that range and a range that another CPU
+ * drops by MADV_DONTNEED. As long as either range is invalidated, KVM takes both
+ * for one range, with the pages between them. The pages that the guest reads are
+ * dropped before each round, so they are not present.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -27,7 +27,7 @@
 #define PART		(8UL << 20)
 #define GPA		(1UL << 30)
 #define GVA		0xc0000000UL
-#define READS		8	/* pages of a round */
+#define READS		8	/* pages per round */
 #define PATIENCE	60	/* seconds for a round, which takes milliseconds */
 
 #define load(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)

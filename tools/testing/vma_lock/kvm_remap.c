@@ -3,16 +3,16 @@
  * A guest uses its memory while its VMM replaces it. Linked with the library of
  * 6.1's selftests/kvm; scripts/kvm.sh builds and runs it.
  *
- * One thread of the VMM maps other memory over that of the guest, by MAP_FIXED:
- * in turn pages, huge pages (THP), huge pages of hugetlbfs, and shmem; every
- * second time it writes to each page before the guest may look. Another one maps
- * and unmaps memory that has nothing to do with it. The guest's CPUs read and write
- * all the time, so they fault in each mapping, and on the way from one to the next.
+ * One thread of the VMM maps other memory over that of the guest, by MAP_FIXED: in
+ * turn pages, huge pages (THP), huge pages of hugetlbfs, and shmem. Every second time
+ * it writes to each page before the guest may look. Another thread maps and unmaps
+ * memory that has nothing to do with the guest. The guest's CPUs read and write all
+ * the time. So they fault in each mapping, and while one mapping replaces another.
  *
  * - MAP_FIXED leaves no hole: KVM_RUN never answers -EFAULT.
- * - What the guest reads between two changes is of the mapping that is there: no
- *   page of the one before, and none at the wrong place.
- * - What the guest writes between two changes is in the mapping that is there.
+ * - Between two changes the guest reads the current mapping: no page of the mapping
+ *   before, and no page at the wrong place.
+ * - Between two changes the guest writes to the current mapping.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -28,20 +28,20 @@
 #define SIZE		(2 * HUGE)
 #define PAGE		4096UL
 #define STEP		(8 * PAGE)
-#define PAGES		(SIZE / STEP)	/* that are used: a fault in QEMU takes its time */
+#define PAGES		(SIZE / STEP)	/* used pages; few, for a fault in QEMU is slow */
 #define GPA		(1UL << 30)
 #define GVA		0xc0000000UL
 
 struct page {
-	uint64_t seq;		/* of the mapping; 0 if nobody has written it */
+	uint64_t seq;		/* of the mapping; 0 if it was not written */
 	uint64_t index;		/* of the page */
 	uint64_t from[CPUS];	/* the seq that a CPU of the guest has written */
 };
 
-/* The guest's copy is what counts. */
+/* The guest's copy of this is in use, not the VMM's. */
 static struct shared {
-	uint64_t mapping;	/* is being made */
-	uint64_t round;		/* is there: the same, and nothing changes */
+	uint64_t mapping;	/* the last mapping that was begun */
+	uint64_t round;		/* equal to mapping while that is complete */
 	uint64_t filled;	/* in this round each page has its seq and index */
 	uint64_t stop;
 	uint64_t done[CPUS];	/* the last round of which a CPU wrote all pages */
@@ -55,7 +55,7 @@ static struct page *guest_page(uint64_t i)
 	return (struct page *)(GVA + i * STEP);
 }
 
-/* Page by page from @first on, as long as nothing changes. */
+/* Page by page from @first on, as long as the mapping does not change */
 static void guest_round(unsigned int cpu, uint64_t round, uint64_t first)
 {
 	uint64_t filled = load(&shared.filled), seq, index, i, n;
@@ -65,7 +65,7 @@ static void guest_round(unsigned int cpu, uint64_t round, uint64_t first)
 
 		i = (first + n) % PAGES;
 		page = guest_page(i);
-		/* From one CPU a read first, from the other a write. */
+		/* One CPU reads first, the other writes first. */
 		if (cpu & 1)
 			store(&page->from[cpu], round);
 		seq = load(&page->seq);
@@ -91,7 +91,7 @@ static void guest_code(unsigned int cpu)
 
 		if (round && load(&shared.mapping) == round)
 			guest_round(cpu, round, first += 67);
-		else	/* It is being replaced: touch it nevertheless. */
+		else	/* The mapping is being replaced: touch it nevertheless. */
 			load(&guest_page(first++ % PAGES)->seq);
 	}
 	GUEST_DONE();
@@ -117,7 +117,7 @@ static void *run_cpu(void *arg)
 	return NULL;
 }
 
-/* What may run concurrently with the faults. */
+/* Calls that may run concurrently with the faults */
 static void *map_other(void *arg)
 {
 	unsigned long *maps = arg;
@@ -196,7 +196,7 @@ int main(int argc, char *argv[])
 		store(&guest->filled, fill);
 		store(&guest->round, round);
 
-		/* Each CPU of the guest has been through it once. */
+		/* Wait until each CPU of the guest has written all pages. */
 		for (c = 0; c < CPUS; c++)
 			while (load(&guest->done[c]) != round)
 				sched_yield();

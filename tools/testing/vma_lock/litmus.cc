@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What litmus.py makes of each test in litmus/ includes this: C11's words for the
- * kernel's. A fully ordered atomic is a relaxed one between two seq_cst fences. Each
- * test is searched to its end, and tells whether its "exists" came true.
+ * litmus.py includes this in the program that it makes of the tests in litmus/. The
+ * macros express the kernel's primitives by those of C11. A fully ordered atomic is a
+ * relaxed one between two seq_cst fences. Each test is searched completely, and reports
+ * whether its "exists" came true.
  */
 #include <relacy/relacy.hpp>
 

@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 
 def render(name, text):
-    """A test as C++: each P a member function, each rN of it a field"""
+    """Render a test as C++: each P is a member function, each rN of it a field"""
     procs = re.findall(r"^P\d+\((.*?)\)\n\{\n(.*?)^\}", text, re.M | re.S)
     first = {v: int(n) for v, n in re.findall(r"^\t(?:int|atomic_t) (\w+) = \D*(\d+)", text, re.M)}
     names = sorted(set(re.findall(r"\*(\w+)", " ".join(args for args, _ in procs))))
@@ -42,7 +42,7 @@ def render(name, text):
 
 
 def relacy(tests, out):
-    """What each test showed, by name"""
+    """Return the result of each test, by name"""
     out.mkdir(parents=True, exist_ok=True)
     source, program = out / "litmus.cc", out / "litmus"
     source.write_text(f'#include "{HERE}/litmus.cc"\n' +

@@ -5,7 +5,7 @@
 /* mmap_lock and VMAs for the tests, as the series has them in the kernel */
 #include <linux/vma_lock.h>
 
-/* Slots a CPU */
+/* Slots of a CPU */
 #define NR_SLOTS		((int)(SMP_CACHE_BYTES / sizeof(unsigned long)))
 bool slots_are_free(void);
 

@@ -5,9 +5,9 @@
  * One mm, one VMA, readers that look it up and hold it, and one writer that
  * goes through several holds of mmap_lock: wide, narrow, narrow and interrupted
  * while it waits, then wide with the VMA detached, a downgrade, and freeing.
- * What the VMA lock protects are plain variables: Relacy reports a race when a
- * reader and the writer are in the VMA together, or when a reader sees an old
- * value, and a deadlock when a wake-up is lost.
+ * The data that the VMA lock protects are plain variables. Relacy reports a race
+ * when a reader and the writer are in the VMA at the same time, or when a reader
+ * sees an old value. It reports a deadlock when a wake-up is lost.
  *
  * The names are those of the kernel code. A fully ordered kernel atomic is a
  * relaxed one between two seq_cst fences here. Each mutant leaves out or
@@ -113,7 +113,7 @@ static const struct {
 
 static mutant mutant_now;
 
-static bool hot_first;		/* is the VMA hot to begin with? */
+static bool hot_first;		/* is the VMA hot at the start? */
 
 static bool is(mutant m)
 {
@@ -222,7 +222,7 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 			writer.wake();
 	}
 
-	/* A slot for the VMA, with a fully ordered claim; -1 if there is none */
+	/* Claim a slot for the VMA, fully ordered. -1 if no slot is free. */
 	int claim()
 	{
 		int s = rl::rand(nslots);
@@ -254,7 +254,7 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 			slot_cpus.fetch_or(1 << cpu, relaxed, $);
 	}
 
-	/* vma_read_may_sleep(): where it is published afterwards */
+	/* vma_read_may_sleep(). Returns where the reader is published afterwards. */
 	int may_sleep(int at)
 	{
 		if (is(HOT_SLOT_FIRST)) {
@@ -267,7 +267,7 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 		return -1;
 	}
 
-	/* Unless a writer has made this reader one that is counted. */
+	/* Give up a slot, or the count if a writer has counted this reader. */
 	void unclaim(int s)
 	{
 		unsigned old = CLAIMED;
@@ -279,7 +279,7 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 		unpublish();
 	}
 
-	/* Hot since before the claim, that is: H is what said so. */
+	/* Is the VMA unlocked, and hot since before the claim? H: its number then. */
 	bool hot_and_unlocked(unsigned h)
 	{
 		unsigned flags = 0, now = h;
@@ -296,7 +296,7 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 			!(flags & DETACHED);
 	}
 
-	/* Where it is published is left in AT: a slot, or -1 for the count. */
+	/* Sets AT to where the reader is published: a slot, or -1 for the count. */
 	bool start_read(int &at)
 	{
 		unsigned old, seq, h;
@@ -334,7 +334,7 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 			seq = mm_lock_seq.load(is(RECHECK_RELAXED) ? relaxed : acquire, $);
 		if (write_locked_at(seq))
 			goto no;
-		/* Enough readers of other CPUs, for all we know */
+		/* There may have been enough readers on other CPUs. */
 		if (!rl::rand(3))
 			hot.store(seq, relaxed, $);
 		return true;
@@ -410,7 +410,7 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 		return ok;
 	}
 
-	/* Readers in slots become readers that are counted: wait for those. */
+	/* Count the readers in slots. The caller waits for the counted readers. */
 	void make_cold()
 	{
 		unsigned bits = early_bits;
@@ -433,12 +433,12 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 					refs.fetch_sub(n, relaxed, $);
 			}
 		}
-		/* Not all of smp_mb(): C' needs no more. */
+		/* The code has smp_mb(). C' needs only an acquire. */
 		if (!is(HOT_SCAN_RELAXED))
 			rl::atomic_thread_fence(acquire, $);
 	}
 
-	/* Behind A' */
+	/* After A' */
 	bool has_readers()
 	{
 		bool no = is(HOT_LOOK_BEFORE_COUNT) || drained();
@@ -544,7 +544,7 @@ struct base : rl::test_suite<derived, nreaders + 1> {
 	}
 };
 
-/* Several holds, of every form, beside two readers that each read twice */
+/* Several holds, of every form, concurrently with two readers that each read twice */
 struct holds : base<holds, 2> {
 	void thread(unsigned t)
 	{
@@ -630,8 +630,8 @@ struct unmap : base<unmap, 2> {
 };
 
 /*
- * A writer that gives up and comes again, in one hold: a claim, and a reader that
- * is counted and has yet to make the VMA hot, may have met the first attempt.
+ * A writer gives up and tries again, in one hold. Its first attempt may have met a
+ * claim, and a counted reader that has yet to make the VMA hot.
  */
 struct again : base<again, 2> {
 	void before()
@@ -663,7 +663,7 @@ struct again : base<again, 2> {
 	}
 };
 
-/* A claim that takes as long as two holds do, and a reader that heats meanwhile */
+/* A claim that takes as long as two holds, while another reader makes the VMA hot */
 struct slow : base<slow, 2> {
 	void before()
 	{
@@ -708,10 +708,10 @@ struct remote : base<remote, 1> {
 };
 
 /*
- * The only user of the mm unmaps, and frees at once if it is still alone, and a
- * reader of another process takes its reference meanwhile by get_task_mm(), which
- * orders nothing. rcu_read_lock() orders nothing either, where a seq_cst fence
- * would: so the grace period here waits for the reader wherever it is.
+ * The only user of the mm unmaps, and frees at once if it is still alone. Meanwhile a
+ * reader of another process takes its reference by get_task_mm(), which orders
+ * nothing. rcu_read_lock() orders nothing either, but a seq_cst fence would. So the
+ * grace period here waits for the reader wherever it is.
  */
 struct alone : base<alone, 1> {
 	void before()
@@ -724,7 +724,7 @@ struct alone : base<alone, 1> {
 	{
 		return mm_users.load(is(FREE_USERS_RELAXED) ? relaxed : acquire, $) == 1;
 	}
-	/* vma_lock_free_now(); EARLY is what it would have said before the removal */
+	/* vma_lock_free_now(). EARLY is its answer from before the removal. */
 	bool free_now(bool early)
 	{
 		if (is(FREE_USERS_EARLY))
@@ -763,8 +763,8 @@ struct alone : base<alone, 1> {
 };
 
 /*
- * Each search in a process of its own: after a failure Relacy leaves threads
- * in the middle of what they did. Returns 0 if the protocol held up, 1 if not.
+ * Run each search in a process of its own: after a failure Relacy leaves threads
+ * in the middle of their work. Returns 0 if the protocol held up, 1 if not.
  */
 template<typename test>
 static int search(unsigned long iterations, bool verbose)
@@ -780,7 +780,7 @@ static int search(unsigned long iterations, bool verbose)
 		exit(2);
 	}
 	if (!pid) {
-		/* One that kept it would allocate within Relacy's own heap. */
+		/* A stream that kept its text would allocate within Relacy's own heap. */
 		std::ostream none(nullptr);
 
 		p.iteration_count = iterations;
@@ -827,8 +827,8 @@ int main(int argc, char **argv)
 
 		mutant_now = (mutant)m;
 		/*
-		 * The real thing gets ten times the search of a mutant; so do
-		 * those of a VMA that is hot and cold by turns, which take long.
+		 * The protocol itself gets ten times the search of a mutant. So do
+		 * the mutants of hot VMAs, which take long to be caught.
 		 */
 		unsigned long n = m == NONE || m >= HOT_NO_BARRIER ?
 			10 * iterations : iterations;

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Plant each of mutants.host in a copy of the core: a program has to fail then.
+# Plants each mutant of mutants.host in a copy of the core. A program must fail then.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -51,7 +51,7 @@ for line in "${selected[@]}"; do
 		echo "ok $n mutant: $name # SKIP one CPU shows itself what it stores"
 		continue
 	fi
-	# What needs two threads to meet gets three runs for it, each longer.
+	# A mutant may show only if two threads meet: it gets three runs, each longer.
 	for seconds in 1 2 4; do
 		status=0
 		make -s OUTPUT="$dir/" CORE="$dir/core" STRESS_SECONDS=$seconds "check-$prog" \

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What it costs to take and release the read lock of one VMA, on this machine's
- * own CPUs: mm/vma_lock.c as it is, cold and hot, against another form of such a
+ * The cost of taking and releasing the read lock of one VMA, on this machine's own
+ * CPUs. It compares mm/vma_lock.c as it is, cold and hot, with another form of such a
  * lock. A form is a pair of functions in forms[].
  *
- * Others may use the machine. So threads, each bound to a CPU, run in bursts of
- * about a millisecond, and a burst counts only if no thread lost its CPU in it and
- * all ran at the same time; any other is repeated. Each round has a burst of every
- * form in every case, and what is to be compared is compared within a round.
+ * Other programs may use the machine. So threads, each bound to a CPU, run in bursts
+ * of about a millisecond. A burst counts only if no thread lost its CPU in it and all
+ * threads ran at the same time. Any other burst is repeated. Each round has a burst of
+ * every form in every case. Results are compared only within a round.
  */
 #define _GNU_SOURCE
 #include "mm/vma_lock.c"
@@ -25,12 +25,12 @@
 #define MAX_CPUS 2
 #define MAX_ROUNDS 1000
 #define BURST 50000
-#define TRIES 3000	/* to get one that counts */
+#define TRIES 3000	/* to get a burst that counts */
 
 /*
- * The shape of 6.12's: two looks at the sequence, a count that is raised by a
- * compare and exchange, and the owner stored beside it. Its functions are not
- * inlined where the kernel's are not.
+ * The shape of 6.12's lock: it reads the sequence twice, raises a count by a compare
+ * and exchange, and stores the owner next to the count. Functions that the kernel does
+ * not inline are not inlined here.
  */
 struct rwsem_shape {
 	long count;
@@ -75,7 +75,7 @@ static inline bool shape_lock(struct bench_vma *b)
 		return false;
 	if (!sem_read_trylock(&b->sem))
 		return false;
-	/* 6.12's, against its mm_lock_seq being released */
+	/* As in 6.12: pairs with the release of its mm_lock_seq */
 	if (b->lock_seq != smp_load_acquire(&mm_seq))
 		return true;
 	sem_read_unlock(&b->sem);
@@ -87,7 +87,7 @@ static inline void shape_unlock(struct bench_vma *b)
 	sem_read_unlock(&b->sem);
 }
 
-/* A loop for each form, so that it calls what the kernel would */
+/* A loop for each form, so that it makes the calls that the kernel would make */
 #define FORM(name, lock, unlock, what)					\
 static void name##_burst(struct bench_vma *b)				\
 {									\
@@ -133,7 +133,7 @@ struct worker {
 	struct task_struct task;
 	int cpu, form;
 	struct bench_vma *vma;
-	int *away;	/* workers that have yet to come */
+	int *away;	/* workers that have not arrived yet */
 	double start, end, used;
 };
 
@@ -157,7 +157,7 @@ static void *work(void *arg)
 		exit(1);
 	}
 	current = &w->task;
-	/* Without sleeping, or one would start when the other is done. */
+	/* Spin: a worker that slept would start when the other is done. */
 	__atomic_fetch_sub(w->away, 1, __ATOMIC_RELAXED);
 	while (READ_ONCE(*w->away))
 		;
@@ -169,7 +169,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* ns a lock and unlock, or 0 if somebody else had a CPU meanwhile */
+/* ns for a lock and unlock, or 0 if another program had a CPU meanwhile */
 static double burst(int c, int form)
 {
 	struct worker w[MAX_CPUS];
@@ -180,7 +180,7 @@ static double burst(int c, int form)
 	for (int i = 0; i < n; i++) {
 		w[i] = (struct worker) { .cpu = cpus[i], .form = form, .away = &away,
 					 .vma = &vmas[cases[c].apart ? i : 0] };
-		/* What is cold is to stay so: its readers say that they are on one CPU. */
+		/* A cold VMA must stay cold: its readers pretend to be on one CPU. */
 		w[i].task.cpu = forms[form].hot ? i : 0;
 		if (pthread_create(&w[i].thread, NULL, work, &w[i])) {
 			perror("read_bench: pthread_create");

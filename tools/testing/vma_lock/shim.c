@@ -37,14 +37,14 @@ static void on_alarm(int sig)
 	_exit(write(STDERR_FILENO, line, sizeof(line) - 1) < 0 ? 2 : 1);
 }
 
-/* A wake-up that is lost ends the program here. */
+/* A lost wake-up ends the program here. */
 void shim_watchdog(int seconds)
 {
 	signal(SIGALRM, on_alarm);
 	alarm(seconds);
 }
 
-/* The one argument that a program takes, or @number */
+/* The only argument of a program, or @number if it has none */
 int shim_number(int argc, char **argv, int number, const char *usage)
 {
 	bool help = argc == 2 && !strcmp(argv[1], "-h");
@@ -108,8 +108,8 @@ struct task_struct *task_new(struct mm_struct *mm)
 }
 
 /*
- * Sleeps on a futex, not a condition variable: TSan knows nothing of futexes,
- * so a wake-up orders nothing for it that the lock itself does not.
+ * Sleep on a futex, not on a condition variable. TSan does not know futexes, so for
+ * TSan a wake-up orders nothing that the lock itself does not order.
  */
 static void futex(int *word, int op, int value)
 {
@@ -149,17 +149,17 @@ int rcuwait_wake_up(struct rcuwait *w)
 	struct task_struct *task;
 
 	smp_mb();	/* Pairs with set_current_state(). */
-	task = smp_load_acquire(&w->task);	/* task_new() was before */
+	task = smp_load_acquire(&w->task);	/* task_new() came before */
 	return task ? wake_up_process(task) : 0;
 }
 
-/* --- RCU: a counter a task, that synchronize_rcu() sees even or sees change */
+/* --- RCU: a counter a task. synchronize_rcu() waits while it is odd and the same. */
 void rcu_read_lock(void)
 {
 	if (current->rcu_nesting++)
 		return;
 	WRITE_ONCE(current->rcu, current->rcu + 1);
-	smp_mb();	/* Pairs with that in synchronize_rcu(). */
+	smp_mb();	/* Pairs with the barrier in synchronize_rcu(). */
 }
 
 void rcu_read_unlock(void)
@@ -170,12 +170,12 @@ void rcu_read_unlock(void)
 
 void synchronize_rcu(void)
 {
-	smp_mb();	/* Who is not seen below sees what was unlinked above. */
+	smp_mb();	/* A reader not seen below sees what was unlinked. */
 	for (int i = 0; i < MAX_TASKS; i++) {
-		/* Acquire: what the reader did was before. */
+		/* Acquire: the reader's accesses came before. */
 		unsigned long rcu = smp_load_acquire(&tasks[i].rcu);
 
-		/* The same. */
+		/* Acquire, as above */
 		while ((rcu & 1) && smp_load_acquire(&tasks[i].rcu) == rcu)
 			sched_yield();
 	}
@@ -248,7 +248,7 @@ void *mas_try_walk(struct ma_state *mas)
 		shim_dead_nodes--;
 		return XA_RETRY_ENTRY;
 	}
-	/* What the VMA was before it was stored */
+	/* Acquire: what was written to the VMA before it was stored */
 	return page < NR_PAGES ? smp_load_acquire(&mas->tree->slot[page]) : NULL;
 }
 
@@ -324,7 +324,7 @@ void vm_area_free(struct vm_area_struct *vma)
 {
 	if (!vma_lock_free_now(vma))
 		synchronize_rcu();
-	/* Where no sanitizer looks: no reader gets far with this. */
+	/* For builds without a sanitizer: a reader soon fails with this. */
 	memset(vma, 0x6b, sizeof(*vma));
 	free(vma);
 }

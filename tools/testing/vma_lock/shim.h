@@ -3,11 +3,11 @@
 #define VMA_LOCK_SHIM_H
 
 /*
- * As much of a kernel as include/linux/vma_lock.h and mm/vma_lock.c need, in
+ * The part of a kernel that include/linux/vma_lock.h and mm/vma_lock.c need, in
  * user space. Every <linux/...> header that they include is this one.
  *
- * Atomics order what the kernel's do and no more: those that return nothing
- * order nothing, the fully ordered ones and smp_mb() order all.
+ * Atomics order what the kernel's atomics order, and no more. Atomics that return
+ * nothing order nothing. Fully ordered atomics and smp_mb() order everything.
  */
 #include <asm/types.h>	/* for <sys/stat.h> */
 #include <assert.h>
@@ -41,7 +41,7 @@ typedef unsigned long long u64;
 #define _RET_IP_		0UL
 #define _THIS_IP_		0UL
 
-/* Tests look at shim_warned; whoever calls shim_warn_is_fatal() ends there. */
+/* Tests look at shim_warned. After shim_warn_is_fatal() a warning ends the program. */
 extern int shim_warned;
 bool shim_warn(const char *file, int line, const char *what);
 void shim_warn_is_fatal(void);
@@ -79,16 +79,16 @@ void shim_read(const void *address);
 #define smp_rmb()		smp_mb()
 
 /*
- * TSan does not know atomic_thread_fence(). For it smp_mb() is an atomic
- * exchange of a variable that no other thread has: on x86 still a full barrier,
- * and no "happens before" between threads is made up, so that no report is lost.
- * None that the protocol needs is missing either: barriers order a store and a
- * later load; what is handed over goes by the acquires and releases.
+ * TSan does not know atomic_thread_fence(). For TSan smp_mb() is an atomic exchange of
+ * a variable that no other thread has. On x86 that is still a full barrier. It makes up
+ * no "happens before" between threads, so no report is lost. The protocol needs no
+ * "happens before" of smp_mb() either: barriers order a store and a later load, and
+ * data is handed over by acquires and releases.
  */
 #ifdef __SANITIZE_THREAD__
 /*
- * But for slots: a relaxed load and then a barrier are an acquire. Not of what was
- * loaded, as it should be, but of what the slot holds at the barrier.
+ * Slots are the exception: a relaxed load with a barrier after it is an acquire. Here
+ * it acquires what the slot holds at the barrier. It should acquire what was loaded.
  */
 void shim_acquire_slots(void);
 #ifndef __x86_64__
@@ -105,7 +105,7 @@ static inline void smp_mb(void)
 #define smp_mb()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
 #endif
 
-/* What makes an atomic fully ordered: nothing is missing on x86. */
+/* The barriers that make an atomic fully ordered. On x86 none is needed. */
 #ifdef __x86_64__
 #define smp_mb_atomic()		do { } while (0)
 #else
@@ -181,7 +181,7 @@ ATOMIC_OP(atomic_fetch_and_relaxed, fetch_and, __ATOMIC_RELAXED)
 #define cmpxchg_release(p, old, new)	CMPXCHG(p, old, new, __ATOMIC_RELEASE)
 #define cmpxchg_relaxed(p, old, new)	CMPXCHG(p, old, new, __ATOMIC_RELAXED)
 
-/* --- tasks: one a thread, never freed, so that a late waker finds memory */
+/* --- tasks: one for each thread, never freed, so that a late waker finds memory */
 #define TASK_RUNNING		0
 #define TASK_UNINTERRUPTIBLE	2
 #define TASK_KILLABLE		0x102
@@ -194,9 +194,9 @@ struct task_struct {
 	int state;		/* what schedule() waits on */
 	int sleeps;		/* calls of schedule() */
 	bool killed;		/* by a fatal signal */
-	bool threads;		/* are there others in its process? */
-	int vma_locks;		/* held, for what stands in for lockdep */
-	int cpu;		/* where it pretends to run */
+	bool threads;		/* does its process have others? */
+	int vma_locks;		/* how many it holds, for lockdep's stand-in */
+	int cpu;		/* the CPU on which it pretends to run */
 	unsigned long *vma_slot;
 	unsigned long vma_counted;
 	unsigned long rcu;	/* odd inside rcu_read_lock() */
@@ -239,7 +239,7 @@ int rcuwait_wake_up(struct rcuwait *w);
 	} while (0)
 #define signal_pending_state(s, t)					\
 	((s) == TASK_KILLABLE && READ_ONCE((t)->killed))
-/* The kernel's, in its order: a wake-up that is lost is ours. */
+/* As in the kernel, in the same order: so a lost wake-up is a bug of the lock. */
 #define rcuwait_wait_event(w, condition, s)				\
 ({									\
 	int __ret = 0;							\
@@ -281,7 +281,7 @@ void up_write(struct rw_semaphore *sem);
 void downgrade_write(struct rw_semaphore *sem);
 void up_read(struct rw_semaphore *sem);
 
-/* --- lockdep: nobody waits for readers or for mmap_lock who is a reader */
+/* --- lockdep: a reader waits neither for readers nor for mmap_lock */
 struct lock_class_key { };
 struct lockdep_map {
 	const char *name;
@@ -297,15 +297,15 @@ struct lockdep_map {
 	VM_WARN_ON_ONCE(READ_ONCE((sem)->owner) != current)
 #define lockdep_assert(c)	VM_WARN_ON_ONCE(!(c))
 #define lock_is_held(map)	((void)(map), current->vma_locks > 0)
-/* For read by whom it does not know. */
+/* Held for read: the holder is not known. */
 #define lockdep_is_held(sem)						\
 	(READ_ONCE((sem)->owner) == current || READ_ONCE((sem)->readers))
 #define rwsem_is_locked(sem)						\
 	(READ_ONCE((sem)->owner) || READ_ONCE((sem)->readers))
 
 /*
- * --- the maple tree: a slot a page, each published by itself. A range is
- * stored slot by slot, so lookups meet half of a change, as they may in a node
+ * --- the maple tree: a slot for each page, each published by itself. A range is
+ * stored slot by slot. So lookups may see half of a change, as they may in a node
  * that is being rewritten.
  */
 #define PAGE_SHIFT		12
@@ -333,7 +333,7 @@ struct vm_area_struct *mas_find(struct ma_state *mas, unsigned long max);
 void mt_store(struct maple_tree *tree, unsigned long start, unsigned long end,
 	      struct vm_area_struct *vma);
 
-/* --- files: what vma_start_write_mmap_file() asks about one */
+/* --- files: the properties that vma_start_write_mmap_file() looks at */
 struct address_space_operations {
 	bool read_folio;
 };

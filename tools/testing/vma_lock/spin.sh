@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vma_lock.pml, and each of its mutants, by Spin; speaks TAP.
+# Verifies vma_lock.pml, and each of its mutants, by Spin. Prints TAP.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -14,7 +14,7 @@ usage()
 command -v spin > /dev/null || { echo "spin.sh: no spin: install it" >&2; exit 1; }
 out=$(realpath -m "${1:-.}/spin")
 
-# What is left out
+# The mutants: what each of them leaves out
 mutants='NO_A NO_A_SLOT NO_A_PRIME NO_RECHECK NO_SLOT_RECHECK NO_HOT_RECHECK
 	NO_DETACHED NO_SLOT_DETACHED NO_SCAN HOT_FIRST NO_HOT_AGAIN NO_DRAIN
 	NO_DETACH_DRAIN NO_WAKE EARLY_RELEASE EARLY_RELEASE_READ NO_RCU

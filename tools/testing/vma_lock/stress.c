@@ -3,14 +3,14 @@
  * Threads beat on mm/vma_lock.c: readers look up VMAs and hold them, writers
  * hold mmap_lock in every form and change, split, replace, unmap and free VMAs.
  *
- * What the VMA lock protects are plain variables, so that TSan reports a reader
- * and a writer that are in a VMA together, or that one does not see the other's
- * changes in order; ASan reports memory that is used after it was freed. Without
- * them, readers compare what they see with what they saw before.
+ * The data that the VMA lock protects are plain variables. So TSan reports a reader
+ * and a writer that are in a VMA at the same time, and changes that are not seen in
+ * order. ASan reports memory that is used after it was freed. Without TSan and ASan,
+ * readers compare what they see with what they saw before.
  *
- * Readers never take mmap_lock: it would order what the VMA lock has to. They
- * pretend to run on this CPU or that, and move there while they hold a VMA or two;
- * VMAs become hot at random, and a CPU has two slots: some find no free one.
+ * Readers never take mmap_lock: it would order what the VMA lock must order. They
+ * pretend to run on changing CPUs, and move while they hold one or two VMAs. VMAs
+ * become hot at random. A CPU has two slots, so some readers find no free slot.
  */
 #include <linux/vma_lock.h>
 
@@ -27,14 +27,14 @@
 #define MAX_WRITERS 2
 
 /*
- * The first two are close quarters, for windows of a few instructions: without
- * delays, and with two pages.
+ * The first two scenes are for windows of a few instructions: they have no delays,
+ * and only two pages.
  */
 static const struct scene {
 	const char *name;
 	int readers, writers;
 	bool remote;	/* Readers come and go, threads of the process or not. */
-	bool borrower;	/* The last writer is none either, and holds no reference. */
+	bool borrower;	/* The last writer is no thread of it, and has no reference. */
 	bool close;
 } scenes[] = {
 	{ "a reader that comes and goes, and the process", 1, 1, true, false, true },
@@ -47,11 +47,11 @@ static const struct scene *scene;
 static struct mm_struct mm;
 static struct task_struct *writers[MAX_WRITERS];
 static bool stop;
-static int start;	/* Threads that are there */
+static int start;	/* Threads that have started */
 
-/* What page tables hold: changes only under the VMA lock, or by one reader */
+/* The contents of page tables: changed only under the VMA lock, or by one reader */
 static struct {
-	unsigned long value[2];			/* the same, but for writers */
+	unsigned long value[2];			/* both equal, except for writers */
 	unsigned long touched[MAX_READERS];	/* zero after unmapping */
 } pte[NR_PAGES];
 
@@ -85,7 +85,7 @@ static unsigned int roll(unsigned int n)
 	return seed % n;
 }
 
-/* In the windows of the protocol: rarely gives way to another thread */
+/* Called in the windows of the protocol. Rarely yields to another thread. */
 static void delay(void)
 {
 	if (!scene->close && !roll(64))
@@ -113,7 +113,7 @@ static unsigned long some_page(void)
 	return roll(scene->close ? 2 : NR_PAGES);
 }
 
-/* A reader that holds a VMA already is @nested. */
+/* @nested: the reader holds another VMA already. */
 static void read_one(int me, bool nested)
 {
 	unsigned long address = some_page() * PAGE_SIZE + roll(PAGE_SIZE);
@@ -167,7 +167,7 @@ static void *reader_thread(void *arg)
 	while (!READ_ONCE(stop)) {
 		if (scene->remote) {
 			atomic_add_return(1, &mm.mm_users);
-			/* Who makes a VMA hot is a thread of the process. */
+			/* Only a thread of the process makes a VMA hot. */
 			current->mm = roll(2) ? &mm : NULL;
 		}
 		for (int n = roll(8); n >= 0; n--)
@@ -206,7 +206,7 @@ static void zap(unsigned long start, unsigned long end)
 	}
 }
 
-/* As the kernel does it, in either order, and completed in the tree */
+/* As in the kernel: attach and store in either order, then complete it in the tree */
 static void link_new(unsigned long start, unsigned long end)
 {
 	struct vm_area_struct *vma = vm_area_alloc(&mm, start, end);
@@ -241,7 +241,7 @@ static void map(unsigned long start)
 	link_new(start, end);
 }
 
-/* Out of the tree before or after the flag, and emptied after the downgrade */
+/* Out of the tree before or after the flag is set. Zapped after the downgrade. */
 static void unmap(struct vm_area_struct *vma)
 {
 	bool first = roll(2);
@@ -346,7 +346,7 @@ static int write_narrow(enum writer_op op, unsigned long page)
 	case NARROW_TO_WIDE:
 		ret = vma_start_write_all_killable(&mm);
 		if (ret)
-			change(vma);	/* That one is ours still. */
+			change(vma);	/* This VMA is still locked. */
 		else
 			change_all();
 		break;
@@ -429,7 +429,7 @@ static void run(int seconds)
 		CHECK(!pthread_create(&threads[i], NULL,
 				      i < scene->readers ? reader_thread : writer_thread,
 				      (void *)(i < scene->readers ? i : i - scene->readers)));
-	nanosleep(&t, NULL);	/* how long, not when */
+	nanosleep(&t, NULL);	/* a duration; orders nothing */
 	WRITE_ONCE(stop, true);
 	for (int i = 0; i < scene->readers + scene->writers; i++)
 		pthread_join(threads[i], NULL);
@@ -455,7 +455,7 @@ static void run(int seconds)
 		       i + 1 < NR_OPS ? "," : "\n");
 		CHECK(done[i] || scene->close);
 	}
-	/* For a task alone no VMA becomes hot. */
+	/* In a process with one thread no VMA becomes hot. */
 	CHECK(sum > slots && (slots || (scene->borrower && !scene->remote)));
 }
 

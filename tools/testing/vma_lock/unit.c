@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Unit tests of mm/vma_lock.c: each state, and each way from one to another.
+ * Unit tests of mm/vma_lock.c: each state, and each transition between states.
  *
- * What a writer does in the middle of a reader's call is done by a hook in
- * vma_lock_delay(), which stands in each window of the protocol: the
- * interleaving is the same in every run. Threads are there only where somebody
- * sleeps; they are waited for by what they do, never by time.
+ * A hook in vma_lock_delay(), which is called in each window of the protocol, runs the
+ * writer's code in the middle of a reader's call. So the interleaving is the same in
+ * every run. There are threads only for tasks that sleep. The tests wait for what the
+ * threads do, never for time.
  */
 #include <linux/vma_lock.h>
 
@@ -38,7 +38,7 @@ static bool failed;
 		shim_warned = __warned;					\
 	} while (0)
 
-/* --- what the tests are made of */
+/* --- helpers of the tests */
 static struct vm_area_struct *mapped(unsigned long first, unsigned long last)
 {
 	struct vm_area_struct *vma = vm_area_alloc(&mm, first << PAGE_SHIFT,
@@ -51,7 +51,7 @@ static struct vm_area_struct *mapped(unsigned long first, unsigned long last)
 	return vma;
 }
 
-/* For long, that is: counted */
+/* For a reader that may sleep for long, and so is counted */
 static bool read_lock_long_by(struct task_struct *who, struct vm_area_struct *vma)
 {
 	struct task_struct *task = current;
@@ -109,7 +109,7 @@ static bool readable(struct vm_area_struct *vma)
 	return readable_by(reader, vma);
 }
 
-/* All that the lock is made of */
+/* The whole state of the lock */
 struct state {
 	u64 mm_seq, one_seq, two_seq;
 	unsigned int one_refs, two_refs;
@@ -135,7 +135,7 @@ static bool same(struct state a)
 	return !memcmp(&a, &b, sizeof(a));
 }
 
-/* Run @fn as the writer in the @n-th window from now, and once. */
+/* Run @fn once, as the writer, in the @n-th window from now. */
 static int windows;
 static void (*in_window)(void);
 
@@ -158,7 +158,7 @@ static void in_nth_window(int n, void (*fn)(void))
 	in_window = fn;
 }
 
-/* Run @fn as the writer behind the @n-th load of @address from now. */
+/* Run @fn as the writer after the @n-th load of @address from now. */
 static const void *watched;
 static int reads_left;
 
@@ -213,7 +213,7 @@ static void sleeper_start(struct sleeper *s, int (*fn)(void))
 	}
 }
 
-/* Until it has gone to sleep for the @n-th time; false if it did not need to. */
+/* Wait until it sleeps for the @n-th time. False if it did not need to sleep. */
 static bool sleeper_sleeps(struct sleeper *s, int n)
 {
 	/* sleeper_end() joins; this only looks. */
@@ -293,7 +293,7 @@ static void test_attach(void)
 	mmap_write_unlock(&mm);
 	EXPECT(readable(vma));
 	mmap_write_lock_narrow(&mm);
-	vma_mark_attached(vma);		/* stored again: not locked by that */
+	vma_mark_attached(vma);		/* stored again: this does not lock it */
 	EXPECT(readable(vma));
 	mmap_write_unlock(&mm);
 	free(vma);
@@ -404,7 +404,7 @@ static void test_try_all(void)
 {
 	struct state before;
 
-	EXPECT(mmap_write_trylock(&mm));	/* never used: not even a look */
+	EXPECT(mmap_write_trylock(&mm));	/* never used: no VMA is looked at */
 	mmap_write_unlock(&mm);
 	EXPECT(read_lock(two));
 	mmap_write_lock_narrow(&mm);
@@ -423,7 +423,7 @@ static void test_try_all(void)
 	mmap_write_unlock(&mm);
 }
 
-/* The one user of the mm may be the one who tries: it is looked for. */
+/* The only user of the mm may be a reader itself: the try form looks for readers. */
 static void test_try_all_by_a_reader(void)
 {
 	atomic_set(&mm.mm_users, 1);
@@ -432,7 +432,7 @@ static void test_try_all_by_a_reader(void)
 	read_unlock(two);
 }
 
-/* Each of three readers wakes the writer; only the last one's wake-up is it. */
+/* Each of three readers wakes the writer. Only the last wake-up ends its wait. */
 static void drain(int (*fn)(void), bool wide)
 {
 	struct sleeper s;
@@ -465,7 +465,7 @@ static void test_late_reader(void)
 	EXPECT(read_lock(one));
 	sleeper_start(&s, lock_one);
 	EXPECT(sleeper_sleeps(&s, 1));
-	/* One that passed the glance before: sees WAITED, leaves, wakes. */
+	/* A reader that passed the glance before: sees WAITED, leaves, and wakes. */
 	one->vma_lock.vm_lock_seq = 0;
 	EXPECT(!read_lock(one));
 	EXPECT(sleeper_sleeps(&s, 2));
@@ -482,13 +482,13 @@ static void test_woken_for_nothing(void)
 {
 	struct sleeper s;
 
-	rcuwait_wake_up(&mm.vma_lock.writer);		/* nobody there */
+	rcuwait_wake_up(&mm.vma_lock.writer);		/* there is no waiter */
 	EXPECT(read_lock(one));
 	sleeper_start(&s, lock_one);
 	EXPECT(sleeper_sleeps(&s, 1));
 	rcuwait_wake_up(&mm.vma_lock.writer);
 	EXPECT(sleeper_sleeps(&s, 2));
-	task_kill(writer);		/* it is not killable */
+	task_kill(writer);		/* its wait is not killable */
 	read_unlock(one);
 	EXPECT(sleeper_end(&s) == 0);
 	current = writer;
@@ -514,7 +514,7 @@ static void test_killed_one(void)
 	mmap_write_unlock(&mm);
 	EXPECT(readable(two));
 
-	/* And while it does */
+	/* Killed while it sleeps */
 	writer->killed = false;
 	before = state();
 	sleeper_start(&s, lock_one_killable);
@@ -545,7 +545,7 @@ static void test_killed_all(void)
 	EXPECT(same(before));
 	EXPECT(readable(one) && readable(two));
 
-	/* A narrow hold that is to become wide keeps what it had. */
+	/* A narrow hold that fails to become wide keeps what it had locked. */
 	current = writer;
 	writer->killed = true;
 	mmap_write_lock_narrow(&mm);
@@ -598,7 +598,7 @@ static void test_detach(void)
 	mmap_read_unlock(&mm);
 }
 
-/* A reader that is published, and about to see the write lock, is waited for. */
+/* Detaching waits for a reader that is published, and about to see the write lock. */
 static void test_detach_drains(void)
 {
 	struct sleeper s;
@@ -654,7 +654,7 @@ static void test_free_now(void)
 	mmap_write_unlock(&mm);
 }
 
-/* With a reader that never leaves, who looks and who does not? */
+/* With a reader that never leaves: which writers look for readers? */
 static void test_no_others(void)
 {
 	struct mm_struct other;
@@ -684,7 +684,7 @@ static void test_no_others(void)
 	atomic_set(&one->vma_lock.refs, 0);
 }
 
-/* Each power of two that an int or a long could trip over, and the last hold */
+/* Each power of two at which an int or a long could overflow, and the last hold */
 static void test_seq(void)
 {
 	static const u64 near[] = { 1ULL << 31, 1ULL << 32, 1ULL << 63,
@@ -716,9 +716,9 @@ static void test_write_locked_at(void)
 		{ 0, VMA_SEQ_STEP | VMA_SEQ_HELD, false },
 		{ 0, VMA_SEQ_STEP | VMA_SEQ_HELD | VMA_SEQ_WIDE, true },
 		{ 5, 5, true },		/* locked in this hold */
-		{ 5, 8, false },	/* in the one before */
+		{ 5, 8, false },	/* in the hold before */
 		{ 5, 9, false },
-		{ 9, 5, true },		/* new vm_lock_seq beside an old mm_lock_seq */
+		{ 9, 5, true },		/* a new vm_lock_seq with an old mm_lock_seq */
 		{ 13, 4, true },
 		{ ~0ULL - 2, ~0ULL - 2, true },
 		{ 1, ~0ULL - 2, false },
@@ -772,7 +772,7 @@ static void test_lookup(void)
 	EXPECT(counted(VMA_LOCK_FALLBACK_NO_VMA, false));
 }
 
-/* By a task of another process: the same, after a barrier (model.cc shows for what). */
+/* By a task of another process: the same, after a barrier. model.cc shows why. */
 static void test_lookup_remote(void)
 {
 	struct mm_struct *mine = reader->mm;
@@ -816,7 +816,7 @@ static void test_lookup_detached(void)
 	vma_start_write(one);
 	vma_mark_detached(one);
 	mmap_write_unlock(&mm);
-	EXPECT(!lookup(0x1000));	/* is in the tree still */
+	EXPECT(!lookup(0x1000));	/* it is still in the tree */
 	EXPECT(counted(VMA_LOCK_FALLBACK_DETACHED, true));
 	EXPECT(vma_lock_refs(one) == VMA_LOCK_DETACHED);
 }
@@ -879,7 +879,7 @@ static void detach_whole(void)
 	mmap_write_unlock(&mm);
 }
 
-/* It is gone by then, and the lock with which it went, too. */
+/* By then the VMA is detached, and the write lock has ended, too. */
 static void test_detach_after_glance(void)
 {
 	in_nth_window(2, detach_whole);
@@ -896,7 +896,7 @@ static void try_both_forms(void)
 	EXPECT(!mmap_write_trylock(&mm));
 }
 
-/* From its publication on the reader is seen, and stays. */
+/* From its publication on writers see the reader, and it keeps the VMA. */
 static void test_writer_after_publication(void)
 {
 	for (int window = 3; window <= 4; window++) {
@@ -913,7 +913,7 @@ static void set_one(void)
 	EXPECT(!readable(one));
 }
 
-/* The number is there before a writer looks for readers, in windows 1 and 2. */
+/* A writer sets the number before it looks for readers, in windows 1 and 2. */
 static void test_number_before_look(void)
 {
 	current = writer;
@@ -928,7 +928,7 @@ static void test_number_before_look(void)
 
 /* --- hot VMAs */
 
-/* Other readers, from this CPU and that, until the VMA is hot: how many? */
+/* Read the VMA as @other, from changing CPUs, until it is hot. How many reads? */
 static int heat(struct vm_area_struct *vma)
 {
 	int n = 0;
@@ -956,7 +956,7 @@ static void test_heat(void)
 		EXPECT(readable(one));
 	EXPECT(!one->vma_lock.hot);
 
-	/* Alone, whoever else holds a reference to the mm */
+	/* Not in a process with one thread, whoever else holds a reference to the mm */
 	reader->threads = false;
 	for (int i = 0; i < 100; i++) {
 		reader->cpu = !reader->cpu;
@@ -970,7 +970,7 @@ static void test_heat(void)
 	EXPECT(readable(two));
 }
 
-/* Readers that may sleep for long: their moves are not counted, they are. */
+/* Readers that may sleep for long are counted in refs. Their moves are not counted. */
 static void test_long_readers(void)
 {
 	struct mm_struct foreign;
@@ -997,7 +997,7 @@ static void test_long_readers(void)
 	mmap_write_unlock(&mm);
 }
 
-/* What do_exit() does; lockdep is off after an oops. */
+/* As do_exit() does. Lockdep is off after an oops. */
 static void task_dies(struct task_struct *who)
 {
 	struct task_struct *task = current;
@@ -1030,7 +1030,7 @@ static void make_cold(void)
 
 static void test_may_sleep(void)
 {
-	/* Counted: it stays so. */
+	/* A counted reader stays counted. */
 	EXPECT(read_lock(one));
 	sleep_long();
 	EXPECT(vma_lock_refs(one) == 1);
@@ -1045,7 +1045,7 @@ static void test_may_sleep(void)
 	EXPECT(slots_are_free() && vma_lock_refs(one) == 1);
 	sleep_long();
 	EXPECT(vma_lock_refs(one) == 1);
-	/* Another VMA, and the same once more */
+	/* Lock another VMA, and the same VMA once more. */
 	EXPECT(read_lock(two));
 	EXPECT(read_lock(one));
 	EXPECT(vma_lock_refs(one) == 2 && vma_lock_refs(two) == 1);
@@ -1063,13 +1063,13 @@ static void test_may_sleep(void)
 	read_unlock(two);
 	EXPECT(vma_lock_refs(one) == 0 && slots_are_free());
 
-	/* It dies there. */
+	/* The reader dies. */
 	EXPECT(read_lock(one));
 	sleep_long();
 	task_dies(reader);
 	EXPECT(vma_lock_refs(one) == 0 && !reader->vma_counted);
 
-	/* Between count and slot, a writer sees both, and gives up. */
+	/* Between the count and the slot a writer sees both, and gives up. */
 	EXPECT(read_lock(one));
 	mmap_write_lock_narrow(&mm);
 	in_nth_window(1, make_cold);
@@ -1131,7 +1131,7 @@ static void test_slot_cpus(void)
 	EXPECT(slots_looked_at() == 2 * share * NR_SLOTS);
 }
 
-/* The simulation of a big machine: what looking costs, for what it has saved */
+/* A simulated big machine: slots that writers look at, for each move of a line */
 static void test_slots_per_move(void)
 {
 	static const int threads[] = { 2, 8, 64, SHIM_CPUS };
@@ -1151,7 +1151,7 @@ static void test_slots_per_move(void)
 	}
 }
 
-/* Where many VMAs are hot, it takes more to become so, and the number is right. */
+/* If many VMAs are hot, others need more moves, and the number of hot VMAs is right. */
 static void test_many_hot(void)
 {
 	atomic_set(&mm.vma_lock.nr_hot, VMA_LOCK_MANY_HOT - 1);
@@ -1191,7 +1191,7 @@ static void test_other_cpu(void)
 	EXPECT(slots_are_free());
 }
 
-/* The slot is for one VMA, be it twice; others of the task are counted. */
+/* A task's slot is for one VMA. A second VMA, or the same VMA again, is counted. */
 static void nested(struct vm_area_struct *second, bool first_goes)
 {
 	EXPECT(read_lock(one));
@@ -1235,7 +1235,7 @@ static void take_a_slot(void)
 	EXPECT(read_lock_by(other, two));
 }
 
-/* Two find the same slot free. */
+/* Two readers find the same slot free. */
 static void test_slot_taken(void)
 {
 	heat(one);
@@ -1249,7 +1249,7 @@ static void test_slot_taken(void)
 	read_unlock_by(other, two);
 }
 
-/* Readers in slots: counted, waited for; and the last wakes the writer. */
+/* Readers in slots: they are counted, the writer waits, and the last wakes it. */
 static void drain_hot(int (*fn)(void))
 {
 	struct sleeper s;
@@ -1282,7 +1282,7 @@ static void reader_leaves(void)
 	read_unlock(one);
 }
 
-/* Out of its slot when a writer has just seen it there */
+/* A reader leaves its slot when a writer has just seen it there. */
 static void test_leaves_uncounted(void)
 {
 	heat(one);
@@ -1295,7 +1295,7 @@ static void test_leaves_uncounted(void)
 	mmap_write_unlock(&mm);
 }
 
-/* Cold, with a reader in a slot that is counted, and no writer any more */
+/* The VMA is cold, a reader in a slot is counted, and no writer waits any more. */
 static void expect_counted(struct state before)
 {
 	before.one_refs = 1;
@@ -1326,7 +1326,7 @@ static void test_killed_hot(void)
 	EXPECT(mmap_write_lock_killable(&mm) == -EINTR);
 	before.mm_seq += VMA_SEQ_STEP;
 	expect_counted(before);
-	heat(one);	/* Whoever is counted is so once, hot or not. */
+	heat(one);	/* A reader is counted once, hot or not. */
 	EXPECT(mmap_write_lock_killable(&mm) == -EINTR);
 	before.mm_seq += VMA_SEQ_STEP;
 	expect_counted(before);
@@ -1380,7 +1380,7 @@ static void lock_and_heat(void)
 	heat(one);
 }
 
-/* It is not hot any more, or hot again: there was a writer that did not see us. */
+/* The VMA is no longer hot, or hot again: a writer came that did not see the reader. */
 static void test_hot_no_more(void)
 {
 	static void (*const fn[])(void) = { lock_and_unlock, lock_and_heat };
@@ -1412,7 +1412,7 @@ static void start_detacher(void)
 	EXPECT(vma_lock_refs(one) == (VMA_LOCK_WAITED | 1));
 }
 
-/* The claim is seen, and waited for, until it has rechecked. */
+/* The writer sees the claim, and waits until the reader has rechecked. */
 static void test_detach_claimed(void)
 {
 	heat(one);
@@ -1424,7 +1424,7 @@ static void test_detach_claimed(void)
 	mmap_read_unlock(&mm);
 }
 
-/* By the only user, who need not make it cold */
+/* Detached by the only user, which need not make the VMA cold */
 static void test_detached_hot(void)
 {
 	heat(one);
@@ -1453,9 +1453,9 @@ static void heat_and_read(void)
 }
 
 /*
- * A claim between a writer that gives up, and makes the VMA cold, and one that waits;
- * and during that wait a reader that is counted makes the VMA hot again. All is
- * in one hold: the number is the same.
+ * A writer gives up, and makes the VMA cold. Then comes a claim, and then a writer that
+ * waits. During that wait a counted reader makes the VMA hot again. All is in one hold,
+ * so the number is the same.
  */
 static struct sleeper waiter;
 static struct task_struct in_refs;
@@ -1504,7 +1504,7 @@ static void test_hot_again(void)
 	mmap_write_unlock(&mm);
 }
 
-/* A writer looks whether the VMA is hot when it can't become so any more. */
+/* A writer checks whether the VMA is hot after it can no longer become hot. */
 static void test_hot_look(void)
 {
 	EXPECT(readable(one));
@@ -1550,8 +1550,8 @@ static void test_exit(void)
 }
 
 /*
- * The mm goes, without a look for readers, and another mm gets the memory of the
- * VMA: its writers do not wait for who has died.
+ * The mm is torn down without a look for readers, and another mm gets the memory of the
+ * VMA. Its writers do not wait for the dead task.
  */
 static void test_exit_reused(void)
 {
@@ -1580,7 +1580,7 @@ static void test_exit_reused(void)
 	mmap_write_unlock(&mm);
 }
 
-/* A writer waits for the task: it is woken, be the task of its mm or not. */
+/* A writer that waits for a dying task is woken, whether or not the task has its mm. */
 static void exit_marked(struct mm_struct *of)
 {
 	struct sleeper s;
@@ -1626,7 +1626,7 @@ static void test_exit_marked(void)
 	exit_marked(NULL);
 }
 
-/* A writer marks the slot when the task, dying, has just looked into it. */
+/* A writer marks the slot when the dying task has just read it. */
 static void mark_reader(void)
 {
 	mmap_write_lock_narrow(&mm);
@@ -1645,7 +1645,7 @@ static void test_exit_while_marked(void)
 	EXPECT(vma_lock_refs(one) == 0 && slots_are_free());
 }
 
-/* By count, nobody knows that it was this task: writers wait, until teardown. */
+/* A count does not show whose it is: writers wait until the mm is torn down. */
 static void test_exit_counted(void)
 {
 	EXPECT(read_lock(one));
@@ -1710,7 +1710,7 @@ static void test_asserts(void)
 	EXPECT_WARNING(vma_assert_detached(one));
 	EXPECT_WARNING(vma_assert_locked(one));
 	EXPECT_WARNING(vma_assert_no_faults(one));
-	EXPECT_WARNING(vma_assert_write_locked(one));	/* nor is mmap_lock */
+	EXPECT_WARNING(vma_assert_write_locked(one));	/* mmap_lock is not held either */
 	mmap_write_lock_narrow(&mm);
 	EXPECT_WARNING(vma_assert_write_locked(one));
 	EXPECT_WARNING(vma_assert_locked(one));
@@ -1724,7 +1724,7 @@ static void test_asserts(void)
 	current = other;
 	down_write(&mm.mmap_lock);
 	current = writer;
-	EXPECT_WARNING(vma_assert_stable(two));		/* held by others, both */
+	EXPECT_WARNING(vma_assert_stable(two));		/* others hold both locks */
 	current = reader;
 	vma_assert_stable(two);
 	current = writer;
@@ -1742,7 +1742,7 @@ static void test_asserts(void)
 	vm_area_free(vma);
 }
 
-/* Who holds a VMA may neither wait for readers nor for mmap_lock. */
+/* The holder of a VMA may wait neither for readers nor for mmap_lock. */
 static void test_lock_order(void)
 {
 	current = reader;

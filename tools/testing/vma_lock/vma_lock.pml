@@ -4,18 +4,17 @@
  * and in slots, with a writer that locks one VMA or all of them, tries, gives up,
  * makes the VMA cold, detaches it and frees it.
  *
- * Safety, by assertions: no reader is in a VMA that a writer changes; nothing is
- * read of one that has been freed. Progress: Spin reports a state in which somebody
- * waits for ever (a reader that left without waking the writer, say) as an invalid
- * end state.
+ * Safety, by assertions: no reader is in a VMA that a writer changes, and no reader
+ * looks at a VMA that has been freed. Progress: if a task waits forever (for example
+ * because a reader left without waking the writer), Spin reports an invalid end state.
  *
- * One step here is one access to what is shared, in the order of the code: Spin's
- * memory is sequentially consistent. Where a barrier is what makes it so, a mutant
- * takes the two accesses in the other order. What needs a weaker memory to show is
- * in model.cc.
+ * Each step here is one access to shared data, in the order of the code: Spin's
+ * memory is sequentially consistent. Where the code needs a barrier for that order, a
+ * mutant makes the two accesses in the other order. Mutants that show only with a
+ * weaker memory are in model.cc.
  *
- * The last reader may die with the VMA in its slot, and never come back: what
- * vma_lock_exit() does then is done for it. Mutants are -D names; spin.sh has the list.
+ * The last reader may die with the VMA in its slot, and never come back. The model
+ * then does for it what vma_lock_exit() does. Mutants are -D names; spin.sh has the list.
  *
  * Barriers are lettered as in mm/vma_lock.c.
  */
@@ -23,7 +22,7 @@
 #define READERS	2
 #endif
 #ifndef ROUNDS
-#define ROUNDS	2	/* of the first reader; of the others one less */
+#define ROUNDS	2	/* of the first reader; the others have one less */
 #endif
 #ifndef HOLDS
 #define HOLDS	2	/* of mmap_lock for write; the last one unmaps */
@@ -33,7 +32,7 @@
 #define WIDE	2
 #define STEP	4
 
-/* Of a slot; each reader runs on a CPU of its own, which has one. */
+/* The states of a slot. Each reader runs on a CPU of its own, which has one slot. */
 #define EMPTY	0
 #define HERE	1
 #define COUNTED	2
@@ -49,7 +48,7 @@ bool in_tree = true, freed;
 bool rcu[READERS];
 
 bool woken;		/* whether the writer, about to sleep, has been woken */
-byte inside;		/* readers who have the VMA */
+byte inside;		/* readers that hold the VMA */
 byte ended;		/* readers that never come back */
 bool writing;
 
@@ -58,7 +57,7 @@ inline touch()
 	assert(!freed)
 }
 
-/* C. Nothing of the VMA afterwards. */
+/* C. The VMA is not touched afterwards. */
 inline unpublish()
 {
 	d_step {
@@ -189,7 +188,7 @@ proctype reader(byte me)
 			:: else
 			fi;
 #endif
-			/* Whether it becomes hot is for anybody to say. */
+			/* The VMA may become hot at any time. */
 			if
 			:: !hot -> hot = seq
 			:: true
@@ -223,7 +222,7 @@ proctype reader(byte me)
 		atomic { touch(); inside-- };
 		if
 		:: slot[me] != EMPTY -> return_slot()
-		:: slot[me] != EMPTY && me == READERS - 1 ->	/* It oopses. */
+		:: slot[me] != EMPTY && me == READERS - 1 ->	/* The reader oopses. */
 			vma_lock_exit();
 			break
 		:: else -> unpublish()
@@ -287,7 +286,7 @@ inline has_readers()
 #endif
 }
 
-/* Until no reader is published, or a signal comes: then gave_up. */
+/* Wait until no reader is published, or a signal comes, which sets gave_up. */
 inline drain(killable)
 {
 	do
@@ -327,7 +326,7 @@ inline change()
 	writing = false
 }
 
-/* Lock the one VMA; busy says whether readers have to leave. */
+/* Lock the VMA by itself. busy: readers have to leave first. */
 inline set_write_locked()
 {
 #ifdef NO_A_PRIME
@@ -335,11 +334,11 @@ inline set_write_locked()
 	vm_lock_seq = mm_lock_seq
 #else
 	vm_lock_seq = mm_lock_seq;
-	has_readers()	/* behind A' */
+	has_readers()	/* after A' */
 #endif
 }
 
-/* Of every VMA, there being one */
+/* Lock every VMA. There is only one. */
 inline lock_all()
 {
 #ifdef NO_A_PRIME
@@ -446,7 +445,7 @@ proctype writer()
 		fi;
 		old = 0; busy = false
 	od;
-	/* With the readers goes all that says that they are there. */
+	/* When the readers have ended, no count and no slot is left. */
 	ended == READERS;
 	assert(refs == 0 && slot[0] == EMPTY && slot[READERS - 1] == EMPTY)
 }

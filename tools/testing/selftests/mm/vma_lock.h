@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the per-VMA lock tests share: the switch, the counters, threads that
+ * Code that the per-VMA lock tests share: the switch, the counters, threads that
  * start together, and memory for them.
  */
 #ifndef SELFTESTS_MM_VMA_LOCK_H
@@ -36,7 +36,7 @@
 #define PAGE 4096UL
 #define HUGE (2UL << 20)
 
-/* Why faults take mmap_lock, as /proc/vmstat names it */
+/* The counters in /proc/vmstat of the reasons why faults take mmap_lock */
 static const char *const fallbacks[] = {
 	"vma_lock_fallback_no_vma",
 	"vma_lock_fallback_write_locked",
@@ -89,8 +89,8 @@ static inline void need_per_vma_lock(void)
 }
 
 /*
- * Anonymous memory in a VMA of its own (a gap on either side), of small pages
- * or huge ones, aligned to HUGE. PROT is set when the advice has been taken.
+ * Anonymous memory in a VMA of its own, with a gap on either side. Its pages are
+ * small or huge, and it is aligned to HUGE. PROT is set after the madvise().
  */
 static inline char *map_area(size_t size, bool huge, int prot)
 {
@@ -110,7 +110,7 @@ static inline char *map_area(size_t size, bool huge, int prot)
 	return area;
 }
 
-/* Accesses that the compiler makes as they stand, and other threads may, too */
+/* Accesses that the compiler leaves as written, though other threads access it too */
 #define LOAD(p) __atomic_load_n(p, __ATOMIC_RELAXED)
 #define STORE(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
 
@@ -138,7 +138,7 @@ static inline int run(const char *fmt, const char *arg)
 	return system(cmd);
 }
 
-/* ext4 on a RAM disk, mounted where nobody else looks: NULL, or why not */
+/* Mount ext4 on a RAM disk, at a path of our own. Returns NULL, or why it failed. */
 #define MNT "/tmp/vma_lock.mnt"
 
 static inline const char *mount_ext4(void)
@@ -157,7 +157,7 @@ static inline const char *mount_ext4(void)
 	return NULL;
 }
 
-/* Swap: a RAM disk, as a device that can be made anywhere */
+/* Swap on a RAM disk, a device that any machine can have. NULL, or why it failed. */
 static inline const char *swap_on(void)
 {
 	static bool on;
@@ -169,7 +169,7 @@ static inline const char *swap_on(void)
 	return NULL;
 }
 
-/* Code that does nothing and returns, or 0 where the test does not know it */
+/* Code that does nothing and returns; 0 on architectures unknown to this test */
 static inline uint64_t text_word(void)
 {
 #if defined(__x86_64__)
@@ -185,7 +185,7 @@ static inline uint64_t text_word(void)
 	return word;
 }
 
-/* What perf calls a uprobe, or 0 */
+/* perf's type number for uprobes, or 0 if it has none */
 #define UPROBE_TYPE "/sys/bus/event_source/devices/uprobe/type"
 
 static inline uint32_t uprobe_type(void)
@@ -200,7 +200,7 @@ static inline uint32_t uprobe_type(void)
 	return type;
 }
 
-/* A uprobe for all processes, or for this one: it goes when it is closed. */
+/* A uprobe for all processes, or for this process. Closing it removes it. */
 static inline int open_uprobe(const char *path, size_t offset, bool all)
 {
 	struct perf_event_attr attr = {

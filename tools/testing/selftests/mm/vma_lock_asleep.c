@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A thread sleeps in a page fault, and another changes other VMAs of the same
- * process: under the VMA lock at once, under mmap_lock not before the fault has
- * ended. Who goes on while the fault is held did not wait for it; who waits is
- * seen asleep in its system call, and returns after the release. Both are shown,
- * the second on a kernel without the feature, too.
+ * A thread sleeps in a page fault while another thread changes other VMAs of the
+ * same process. If the fault holds the VMA lock, the calls return at once. If it
+ * holds mmap_lock, they return after the fault has ended. A call that returns while
+ * the fault is held did not wait for it. A call that waits is seen asleep in its
+ * system call, and returns after the fault has been released. The test shows both.
+ * On a kernel without the feature it shows the second.
  *
- * Two ways to hold a fault for as long as one likes: a first write to a page of
- * a frozen file system, and the read of a file whose server (FUSE) first fails,
- * for a fault that retries keeps its lock, and then does not answer.
+ * There are two ways to hold a fault for as long as the test needs:
+ * - a first write to a page of a frozen file system;
+ * - a read from a FUSE file. The server fails the first read, so the fault is
+ *   retried, and a retried fault keeps its lock. Then the server does not answer.
  *
  * With an argument: only the calls whose name contains it.
  */
 #define _GNU_SOURCE
+#include <linux/dma-heap.h>
 #include <linux/fs.h>
 #include <linux/fuse.h>
 #include <signal.h>
+#include <sound/asound.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -27,16 +31,16 @@
 #define LOOKS 1000
 #define AREA (16 * PAGE)
 
-/* Between this process, which sees to it that all ends, and its children */
+/* Shared with the child processes. This process makes sure that all of them end. */
 static struct {
 	pid_t sleeper;
 	int ready, done;
-	int failed, held;	/* the server: has failed a read, holds one */
+	int failed, held;	/* the server: has failed a read, holds a read */
 } *shared;
 
-static int release[2];		/* to the server: answer */
+static int release[2];		/* tells the server to answer */
 
-/* Who waits for another process does so for this long, and then calls it broken. */
+/* A wait for another process fails the test after so many seconds. */
 #define PATIENCE 60
 
 #define WAIT_FOR(condition) ({				\
@@ -47,7 +51,7 @@ static int release[2];		/* to the server: answer */
 	met_;						\
 })
 
-/* The calls, on VMAs that nobody faults in, and on the one with the fault */
+/* The calls: on VMAs without faults, and on the VMA with the fault */
 
 static char *area, *page;
 
@@ -105,6 +109,8 @@ static bool do_zero(void)
 	return p != MAP_FAILED && q != MAP_FAILED;
 }
 
+#define PERF "/proc/sys/kernel/perf_event_paranoid"
+
 static bool do_perf(void)
 {
 	struct perf_event_attr attr = {
@@ -118,7 +124,69 @@ static bool do_perf(void)
 		    0) != MAP_FAILED;
 }
 
-/* A stack, well above the area, that read() grows */
+static bool maps(int fd, off_t offset)
+{
+	return mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		    offset) != MAP_FAILED;
+}
+
+#define HEAP "/dev/dma_heap/system"
+
+static bool do_dma_buf(void)
+{
+	struct dma_heap_allocation_data buf = {
+		.len = PAGE, .fd_flags = O_RDWR,
+	};
+	int fd = open(HEAP, O_RDWR);
+
+	return !ioctl(fd, DMA_HEAP_IOCTL_ALLOC, &buf) && maps(buf.fd, 0);
+}
+
+/* A buffer of vkms. Not every system has <drm/drm_mode.h>. */
+
+#define GEM "/sys/devices/platform/vkms/drm/card0"
+
+struct create_dumb {
+	uint32_t height, width, bpp, flags, handle, pitch;
+	uint64_t size;
+};
+
+struct map_dumb {
+	uint32_t handle, pad;
+	uint64_t offset;
+};
+
+static bool do_gem(void)
+{
+	struct create_dumb create = { .height = 32, .width = 32, .bpp = 32 };
+	struct map_dumb map = { 0 };
+	int fd = open("/dev/dri/card0", O_RDWR);
+
+	if (ioctl(fd, _IOWR('d', 0xb2, struct create_dumb), &create))
+		return false;
+	map.handle = create.handle;
+	return !ioctl(fd, _IOWR('d', 0xb3, struct map_dumb), &map) &&
+		maps(fd, map.offset);
+}
+
+#define PCM "/sys/devices/platform/snd_dummy.0/sound/card0"
+
+/* The data of snd-dummy, with any parameters that the device accepts */
+static bool do_pcm(void)
+{
+	struct snd_pcm_hw_params any = { .rmask = ~0U };
+	int fd = open("/dev/snd/pcmC0D0p", O_RDWR | O_NONBLOCK);
+	size_t i;
+
+	memset(any.masks, 0xff, sizeof(any.masks));
+	memset(any.masks, 0, sizeof(any.masks[0]));
+	any.masks[0].bits[0] = 1 << SNDRV_PCM_ACCESS_MMAP_INTERLEAVED;
+	for (i = 0; i < ARRAY_SIZE(any.intervals); i++)
+		any.intervals[i].max = ~0U;
+	return !ioctl(fd, SNDRV_PCM_IOCTL_HW_PARAMS, &any) && maps(fd, 0);
+}
+
+/* read() grows a stack that lies well above the area. */
 static bool do_stack(void)
 {
 	char *stack = mmap(area + HUGE - 4 * PAGE, 4 * PAGE,
@@ -138,7 +206,8 @@ static bool do_own(void)
 static const struct call {
 	const char *name;
 	bool (*call)(void);
-	bool own;		/* has to wait in any case */
+	bool own;		/* must wait in any case */
+	const char *device;	/* the device that the call needs */
 } calls[] = {
 	{ "mmap", do_mmap },
 	{ "munmap", do_munmap },
@@ -149,7 +218,10 @@ static const struct call {
 	{ "madvise", do_madvise },
 	{ "mlock", do_mlock },
 	{ "mmap of /dev/zero", do_zero },
-	{ "mmap of a perf event", do_perf },
+	{ "mmap of a perf event", do_perf, .device = PERF },
+	{ "mmap of a dma-buf", do_dma_buf, .device = HEAP },
+	{ "mmap of a GEM object", do_gem, .device = GEM },
+	{ "mmap of a PCM device", do_pcm, .device = PCM },
 	{ "a stack that grows", do_stack },
 	{ "mprotect of the VMA with the fault", do_own, true },
 };
@@ -177,7 +249,7 @@ static const char *frozen_open(void)
 	if (fd < 0 || write(fd, buf, PAGE) != PAGE || fsync(fd))
 		return "no file on it";
 	close(fd);
-	/* Whatever else happens; this is of no effect where nothing is frozen. */
+	/* Thaw in any case. It has no effect if nothing is frozen. */
 	atexit(thaw);
 	return NULL;
 }
@@ -198,7 +270,7 @@ static bool yes(void)
 	return true;
 }
 
-/* A file system that is one file, with a server of its own process */
+/* A file system that is a single file. Its server is a process of its own. */
 
 static void answer(int dev, uint64_t unique, int error, void *data, size_t size)
 {
@@ -272,7 +344,7 @@ static void serve(void)
 
 static pid_t server;
 
-/* Its end aborts the connection and so ends all that waits for it. */
+/* Killing the server aborts the connection, which ends every wait for it. */
 static void end_server(void)
 {
 	if (server > 0)
@@ -338,11 +410,11 @@ static void served_release(void)
 
 static const struct way {
 	const char *name, *file;
-	int touched;				/* has the page to be there before? */
-	const char *(*open)(void);		/* NULL, or why it can't be had */
-	void (*hold)(void);			/* from now on */
+	int touched;				/* must the page be present before? */
+	const char *(*open)(void);		/* NULL, or why it is not available */
+	void (*hold)(void);			/* hold faults from now on */
 	void (*fault)(void);
-	bool (*holds)(void);			/* is there anybody? */
+	bool (*holds)(void);			/* is a fault held? */
 	void (*release)(void);
 } ways[] = {
 	{ "frozen", MNT "/file", 1, frozen_open, frozen_hold, frozen_fault, yes, thaw },
@@ -353,7 +425,7 @@ static const struct way {
 static const struct way *way;
 static const struct call *call;
 
-/* The process in question: main thread and sleeper. Exits with 0 if all is well. */
+/* The process under test: a main thread and a sleeper. It exits with 0 on success. */
 
 static void *sleeper(void *arg)
 {
@@ -369,13 +441,13 @@ static void process(int go)
 	pthread_t t;
 	char c;
 
-	/* Has the served one ask for its size, too. */
+	/* On FUSE this also makes the kernel ask the server for the size. */
 	if (fstat(fd, &st) || st.st_size != PAGE)
 		_exit(1);
 	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (page == MAP_FAILED || (way->touched && LOAD(page) != STAMP))
 		_exit(1);
-	/* Room behind it, and all that is touched below is there. */
+	/* Leave room after the area. Touch all of its pages now. */
 	area = map_area(HUGE, false, PROT_NONE);
 	mprotect(area, AREA, PROT_READ | PROT_WRITE);
 	munmap(area + AREA, HUGE - AREA);
@@ -389,7 +461,7 @@ static void process(int go)
 	_exit(0);
 }
 
-/* The state of a thread, the number of its sleeps, and whether in a system call */
+/* Get a thread's state, the number of its sleeps, and whether it is in a system call. */
 static bool look(pid_t tid, char *state, long *sleeps, bool *called)
 {
 	char path[64], line[128];
@@ -416,7 +488,7 @@ static bool look(pid_t tid, char *state, long *sleeps, bool *called)
 	return line[0] && strncmp(line, "running", 7);
 }
 
-/* Asleep for good, that is, in one sleep at so many looks in a row */
+/* Asleep for good: the thread is in the same sleep at LOOKS looks in a row. */
 static bool asleep(pid_t tid, bool in_call)
 {
 	long sleeps = 0, before = -1;
@@ -459,12 +531,12 @@ static void test(bool on)
 	all_right &= WAIT_FOR(LOAD(&shared->done) ||
 			      (waited = asleep(pid, true)));
 	returned = LOAD(&shared->done);
-	/* It slept all the while? */
+	/* Did the sleeper sleep all the time? */
 	all_right &= asleep(shared->sleeper, false);
 	way->release();
 	close(go[1]);
 	if (!WAIT_FOR(ended(pid, &status))) {
-		/* Never before the release, which ends what it waits for. */
+		/* Only after the release, which ends what the process waits for. */
 		kill(pid, SIGKILL);
 		waitpid(pid, &status, 0);
 	}
@@ -476,7 +548,7 @@ static void test(bool on)
 			 call->name, want ? "waits" : "does not wait");
 }
 
-/* All that a signal may leave behind is frozen. */
+/* After a signal, only the file system may still be frozen: thaw it. */
 static void on_signal(int sig)
 {
 	thaw();
@@ -512,7 +584,11 @@ int main(int argc, char **argv)
 				call = &calls[c];
 				if (argc >= 2 && !strstr(call->name, argv[1]))
 					continue;
-				if (why)
+				if (call->device && access(call->device, F_OK))
+					ksft_test_result_skip("%s: %s: no %s\n",
+							      way->name, call->name,
+							      call->device);
+				else if (why)
 					ksft_test_result_skip("%s: %s: %s\n", way->name,
 							      call->name, why);
 				else

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Writers of VMAs whose allocations fail: the first, then the second, and so on
- * until the call needs no more of them (Documentation/fault-injection, fail-nth).
- * A call that fails has changed nothing (but for those that unmap first), and after
- * each of them faults find every VMA attached and unlocked. A second thread reads the
- * same memory meanwhile, so that writers have readers to wait for; the validator of
- * CONFIG_PER_VMA_LOCK_DEBUG watches over both.
+ * Writers of VMAs whose allocations fail: the first allocation, then the second, and
+ * so on until the call makes fewer of them (Documentation/fault-injection, fail-nth).
+ * A call that fails has changed nothing, except for calls that unmap first. After each
+ * call faults find every VMA attached and unlocked. A second thread reads the same
+ * memory concurrently, so that writers have readers to wait for. The validator of
+ * CONFIG_PER_VMA_LOCK_DEBUG watches both.
  */
 #define _GNU_SOURCE
 #include <linux/mempolicy.h>
@@ -21,7 +21,7 @@
 static char *area, *elsewhere;
 static int nth_fd, mem_fd, self_fd, error;
 
-/* Around what is called, nothing of the test's own may allocate. */
+/* From here to the end of the call, the test itself must not allocate. */
 static void fail_nth(int n)
 {
 	char buf[16];
@@ -31,7 +31,7 @@ static void fail_nth(int n)
 		ksft_exit_fail_msg("fail-nth: %s\n", strerror(errno));
 }
 
-/* How many more allocations it would have taken to fail one: 0 if one did. */
+/* How many more allocations were needed before one failed: 0 if one failed. */
 static int not_failed(void)
 {
 	char buf[16] = "";
@@ -72,7 +72,7 @@ static int unmap_all(void)
 	return munmap(area, SIZE);
 }
 
-/* Three VMAs, of which the first and the last are cut */
+/* Across three VMAs: the first and the last are cut. */
 static int unmap_across(void)
 {
 	return munmap(area + PAGE, SIZE - 2 * PAGE);
@@ -103,7 +103,7 @@ static int grow(void)
 static char *room;
 static long committed;
 
-/* Of all processes, in KiB */
+/* Committed_AS of all processes, in KiB */
 static long committed_as(void)
 {
 	char buf[4096], *at;
@@ -122,7 +122,7 @@ static void prepare_room(void)
 {
 	if (!room) {
 		room = map_area(ROOM, false, PROT_NONE);
-		/* What a failed call should not give back must be there. */
+		/* Commit memory that a failed call could give back by mistake. */
 		mmap(NULL, 2 * ROOM, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	}
@@ -138,7 +138,7 @@ static int grow_file(void)
 	return mremap(room, PAGE, ROOM, 0) == MAP_FAILED;
 }
 
-/* Unmapped in pieces: each of these pages has a page table. */
+/* munmap() of this range works in pieces: each of these pages has a page table. */
 #define MUCH (16UL << 20)
 #define FEW (MUCH / HUGE)
 static char *much;
@@ -163,7 +163,7 @@ static int unmap_much(void)
 	return munmap(much, MUCH);
 }
 
-/* What is left of it is as it was, and a child has it, too. */
+/* The pages that are left have their old contents, and a child has them, too. */
 static const char *look_at_much(void)
 {
 	unsigned long i;
@@ -264,11 +264,20 @@ static int fork_all(void)
 	return pid < 0;
 }
 
+static long heap;
+
+static void prepare_heap(void)
+{
+	if (!heap)
+		heap = syscall(__NR_brk, 0);
+	/* There is a page of it, so that it grows in place. */
+	syscall(__NR_brk, heap + PAGE);
+	committed = committed_as();
+}
+
 static int grow_heap(void)
 {
-	long at = syscall(__NR_brk, 0);
-
-	return syscall(__NR_brk, at + 32 * PAGE) == at;
+	return syscall(__NR_brk, heap + ROOM) != heap + (long)ROOM;
 }
 
 static int first_touch(void)
@@ -280,7 +289,7 @@ static const struct call {
 	const char *name;
 	int (*call)(void);
 	void (*prepare)(void);
-	bool unmaps_first;	/* also if it then fails, as the manual page says */
+	bool unmaps_first;	/* even if it fails later, as the manual page says */
 } calls[] = {
 	{ "mmap over a part", map_over, NULL, true },
 	{ "mmap of a file over a part", map_file_over, NULL, true },
@@ -300,13 +309,13 @@ static const struct call {
 	{ "mbind of a part", bind_part },
 	{ "userfaultfd, register a part", register_part, prepare_uffd },
 	{ "fork", fork_all },
-	{ "brk", grow_heap },
+	{ "brk", grow_heap, prepare_heap },
 	{ "first touch, by the kernel", first_touch },
 };
 
 /*
- * What may be done with each page, as /proc/self/maps has it. A call may fail when
- * it has split a VMA already, and the two halves stay.
+ * The permissions of each page, as /proc/self/maps shows them. The VMAs are not
+ * compared: a call may fail after it has split a VMA, and the two halves stay.
  */
 struct layout {
 	char page[PAGES][5];
@@ -333,7 +342,7 @@ static void look_at_layout(struct layout *l)
 		fclose(f);
 }
 
-/* Has the kernel read, for which memory that is gone is an error and no signal. */
+/* The kernel does the reads: memory that is gone gives it an error, not a signal. */
 static int stop;
 
 static void *reader(void *arg)
@@ -353,7 +362,7 @@ static long not_fit(void)
 		vm_counter("vma_lock_fallback_write_locked");
 }
 
-/* NULL, or what is wrong after the call, which has failed or not */
+/* NULL, or what is wrong after the call. @failed: whether the call has failed. */
 static const char *look(const struct call *c, bool failed, const struct layout *before)
 {
 	struct layout after;
@@ -366,6 +375,9 @@ static const char *look(const struct call *c, bool failed, const struct layout *
 	/* The counter is per CPU, and not exact. */
 	if (c->call == grow_file && committed - committed_as() > (long)(ROOM / 1024 / 4))
 		return "it has given back what was not charged";
+	if (c->call == grow_heap && failed &&
+	    committed_as() - committed > (long)(ROOM / 1024 / 4))
+		return "it has failed, and keeps its charge";
 	if (c->call == unmap_much && look_at_much())
 		return look_at_much();
 	for (i = 0; i < PAGES; i++) {
@@ -381,14 +393,14 @@ static const char *look(const struct call *c, bool failed, const struct layout *
 	if (uffd >= 0)
 		close(uffd);
 	uffd = -1;
-	/* Every fault that can be had: a VMA left locked or detached shows. */
+	/* Fault in each mapped page: a VMA left locked or detached makes it fall back. */
 	misfits = -not_fit();
 	for (i = 0; i < PAGES; i++) {
 		unsigned char vec;
 
 		if (mincore(area + i * PAGE, PAGE, &vec))
 			continue;
-		/* The kernel writes, so that PROT_READ is an error and no signal. */
+		/* The kernel writes, so PROT_READ gives an error and not a signal. */
 		madvise(area + i * PAGE, PAGE, MADV_DONTNEED);
 		pread(mem_fd, area + i * PAGE, 1, 0);
 	}
@@ -423,7 +435,7 @@ static const char *once(const struct call *c, int n, bool *failed, int *left)
 	return look(c, *failed, &before);
 }
 
-/* Each allocation of a call in turn. Nothing fails when the call makes fewer. */
+/* Fail each allocation of a call in turn. None fails once the call makes fewer. */
 #define MOST 2000
 
 static void test(const struct call *c, const char *what)
@@ -460,8 +472,8 @@ int main(int argc, char **argv)
 	pthread_t thread;
 
 	/*
-	 * Without rseq: the kernel writes to its area on the way to user mode, and
-	 * where that page cannot be copied, after fork(), ends the task.
+	 * Run without rseq: the kernel writes to the rseq area on the way to user mode.
+	 * If it cannot copy that page after fork(), it kills the task.
 	 */
 	if (!getenv("GLIBC_TUNABLES")) {
 		setenv("GLIBC_TUNABLES", "glibc.pthread.rseq=0", 1);
@@ -488,7 +500,7 @@ int main(int argc, char **argv)
 	set_to(DEBUGFS "/failslab/verbose", "0");
 	set_to(DEBUGFS "/failslab/ignore-gfp-wait", "N");
 	set_to(DEBUGFS "/fail_page_alloc/verbose", "0");
-	/* What slabs are made of is not a count that repeats: one kind at a time. */
+	/* How many pages the slabs need varies, so fail one kind at a time: objects. */
 	set_to(DEBUGFS "/fail_page_alloc/min-order", "64");
 	for (i = 0; i < ncalls; i++)
 		test(&calls[i], "objects");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Which lock served a fault, by its counters, and that the memory is right:
- * anonymous faults of several threads, small pages and huge ones, first touch
- * and copy on write, with the switch on and off.
+ * Check by the counters which lock served a fault, and check the contents of the
+ * memory: anonymous faults of several threads, small pages and huge pages, first
+ * touch and copy on write, with the switch on and off.
  */
 #define _GNU_SOURCE
 #include <linux/perf_event.h>
@@ -26,7 +26,7 @@ static uint64_t stamp(const char *p)
 	return (uint64_t)(uintptr_t)p * 0x9e3779b97f4a7c15ULL;
 }
 
-/* Write a word to each page of a share, then look whether all is there. */
+/* Write a word to each page of a share, then check that all of them are there. */
 static void *toucher(void *arg)
 {
 	char *p = area[(long)arg];
@@ -109,7 +109,7 @@ static void unmap_shares(enum kind kind)
 			munmap(area[i], share);
 }
 
-/* EXPECT of the faults on the areas, in percent, under the VMA lock */
+/* Touch all areas. Check the contents, and which lock served the faults. */
 static void test(const char *name, enum kind kind, bool huge, bool on)
 {
 	struct counts c;
@@ -119,8 +119,8 @@ static void test(const char *name, enum kind kind, bool huge, bool on)
 	map_shares(kind, huge);
 	c = touch_all();
 	/*
-	 * All but the first touch of each VMA, which has no anon_vma yet. The
-	 * threads' own stacks and the C library come on top, on either side.
+	 * All but the first touch of each VMA, which has no anon_vma yet. The counters
+	 * also have the faults in the threads' own stacks and in the C library.
 	 */
 	want = THREADS * touches * 99 / 100 - THREADS;
 	ksft_print_msg("%s: %ld faults: %ld success, %ld abort, %ld retry, %ld miss\n",
@@ -148,7 +148,7 @@ static void test_cow(void)
 	touch_all();
 	pid = fork();
 	if (!pid) {
-		/* What toucher() wants to see is a stamp it has cleared. */
+		/* toucher() expects zeros after each stamp. The copies have them. */
 		c = touch_all();
 		ksft_print_msg("%s: %ld faults: %ld success, %ld abort\n",
 			       name, c.faults, c.success, c.abort);
@@ -176,10 +176,10 @@ static void set_huge_pages(int n)
 	}
 }
 
-/* Minor faults of a child's first look at @p, or -1 if it sees another word */
+/* Minor faults of a child's first read of @p, or -1 if it does not read @want */
 static int faults_of_child(uint64_t *p, uint64_t want)
 {
-	/* Written to before they count: they are copied after fork(). */
+	/* The child writes to these before it measures: fork() shares their pages. */
 	static struct rusage a, b;
 	static uint64_t got;
 	int status = -1;
@@ -201,9 +201,9 @@ static int faults_of_child(uint64_t *p, uint64_t want)
 }
 
 /*
- * A private mapping of huge pages that was only read from, of a file that has
- * them, has no anon_vma: fork() copies no page tables of it, so the child's
- * first read is a fault. Once it is written to they are copied.
+ * A private mapping of a hugetlb file whose huge pages exist, which was only read
+ * from, has no anon_vma. fork() copies none of its page tables, so the child's first
+ * read faults. After a write to the mapping fork() copies them.
  */
 static void test_fork_hugetlb(void)
 {
@@ -246,8 +246,8 @@ out:
 }
 
 /*
- * Perf's buffer: a driver's fault handler that nobody has looked at. A software
- * event, of which nothing is written.
+ * The buffer of perf: its fault handler has not been audited. The event is a software
+ * event that writes nothing.
  */
 static void test_driver(void)
 {

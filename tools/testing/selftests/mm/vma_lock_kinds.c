@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Every kind of fault, by several threads at once: whether the memory is right,
- * whether the VMA lock served (nearly) all of them, and whether they are
- * accounted as they are with the switch off.
+ * Every kind of fault, by several threads concurrently. For each kind the test checks
+ * that the memory is right, that the VMA lock served (nearly) all faults, and that
+ * they are accounted as they are with the switch off.
  *
  * With an argument: only the kinds whose name contains it.
  */
@@ -26,7 +26,7 @@ static size_t step, touches;
 static int fd = -1;		/* the file behind the areas, if any */
 static int bad;
 
-/* What the word at touch @i of thread @t is to hold. */
+/* The value that the word at touch @i of thread @t must hold */
 static uint64_t stamp(long t, size_t i)
 {
 	return (t * 1000003 + i + 1) * 0x9e3779b97f4a7c15ULL;
@@ -42,7 +42,7 @@ static size_t share(void)
 	return touches * step;
 }
 
-/* Where touch @i of thread @t lies in the file, if there is one. */
+/* The offset of touch @i of thread @t in the file, if there is a file */
 static off_t where(long t, size_t i)
 {
 	return t * share() + i * step;
@@ -75,7 +75,7 @@ static void touch_zero(long t)
 			STORE(&bad, 1);
 }
 
-/* Words that hold their stamp, and are to hold another */
+/* Words that hold their stamp, and get another value */
 static void touch_change(long t)
 {
 	size_t i;
@@ -87,7 +87,7 @@ static void touch_change(long t)
 	}
 }
 
-/* ... without a look at them first */
+/* ... without reading them first */
 static void touch_overwrite(long t)
 {
 	size_t i;
@@ -96,7 +96,7 @@ static void touch_overwrite(long t)
 		STORE(word(t, i), ~stamp(t, i));
 }
 
-/* Into memory by the kernel, from the file. */
+/* The kernel reads from the file into the memory. */
 static void touch_read2(long t)
 {
 	size_t i;
@@ -179,7 +179,7 @@ static const char *map_huge(void)
 	return map_anon_step(HUGE, 8, true);
 }
 
-/* Of the heap, a new VMA: brk() can't extend one that may not be written to. */
+/* A new VMA of the heap: brk() can't extend a VMA that is not writable. */
 static const char *map_heap(void)
 {
 	uintptr_t end = (uintptr_t)sbrk(0);
@@ -198,7 +198,7 @@ static const char *map_heap(void)
 	return NULL;
 }
 
-/* malloc() may have gone on behind it. */
+/* Leave the heap as it is: malloc() may have used the memory after it. */
 static void leave_heap(void)
 {
 }
@@ -262,7 +262,7 @@ static void fill_and_fork(void)
 		ksft_exit_fail_msg("pipe: %s\n", strerror(errno));
 	child = fork();
 	if (!child) {
-		/* Until the parent closes its end, that is, is done. */
+		/* Wait until the parent closes its end, which it does when it is done. */
 		close(fds[1]);
 		_exit(read(fds[0], &c, 1) || !words_are(0));
 	}
@@ -308,7 +308,7 @@ static void page_out(void)
 	long t;
 
 	fill();
-	/* Has pages that CPUs have yet to put on a list put there. */
+	/* Compaction moves pages from the batches of each CPU to the LRU lists. */
 	run("echo 1 > %s", "/proc/sys/vm/compact_memory");
 	for (tries = 0; tries < 50 && swapped_out() < THREADS * touches; tries++)
 		for (t = 0; t < THREADS; t++)
@@ -383,7 +383,7 @@ static const char *map_file_private(void)
 	return map_file(MAP_PRIVATE, MADV_NORMAL);
 }
 
-/* Out of the page cache, so that each touch waits for a read. */
+/* Drop the pages from the page cache, so that each touch waits for a read. */
 static void drop_cache(void)
 {
 	drop_pages();
@@ -391,7 +391,7 @@ static void drop_cache(void)
 	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 }
 
-/* Mapped for reading only, to be made writable by a fault. */
+/* Map the pages read-only. A fault will make them writable. */
 static void clean_pages(void)
 {
 	long t;
@@ -427,7 +427,7 @@ static const char *map_shmem(void)
 	return map_memfd(0);
 }
 
-/* With holes where there were pages */
+/* Punch holes where there were pages. */
 static void punch(void)
 {
 	drop_pages();
@@ -507,12 +507,12 @@ static void unmap_hugetlb(void)
 	}
 }
 
-/* Userfaults: a thread answers them from here. */
+/* Userfaults: a monitor thread answers them. */
 
 static int uffd = -1;
 static pthread_t monitor;
 static uint64_t uffd_mode;
-static char *uffd_page;		/* what a missing page is filled from */
+static char *uffd_page;		/* the contents for a missing page */
 
 static void *answer(void *arg)
 {
@@ -607,7 +607,7 @@ static void protect_pages(void)
 		.mode = UFFDIO_REGISTER_MODE_WP, .range = range,
 	};
 
-	/* Filled without the monitor, armed again, protected. */
+	/* Fill the pages without the monitor, register them again, and protect them. */
 	ioctl(uffd, UFFDIO_UNREGISTER, &range);
 	fill();
 	if (ioctl(uffd, UFFDIO_REGISTER, &reg) ||
@@ -624,7 +624,7 @@ static void unmap_uffd(void)
 	unmap();
 }
 
-/* NUMA hints: the scanner takes pages away, at its own time. */
+/* NUMA hints: the scanner makes pages inaccessible at times of its own choice. */
 
 static int stop;
 
@@ -694,7 +694,7 @@ static const char *map_read2(void)
 	return why;
 }
 
-/* ... beside a thread that maps and unmaps, and so gets in the way */
+/* ... concurrently with a thread that maps and unmaps, and so gets in the way */
 
 static int reading;
 
@@ -727,14 +727,14 @@ static void map_beside(void)
 static struct kind {
 	const char *name;
 	int rounds;
-	const char *(*map)(void);	/* NULL, or why it can't be had here */
-	void (*before)(void);		/* a round: make the touches fault */
-	void (*touch)(long t);		/* by the threads */
-	void (*during)(void);		/* by the main thread meanwhile */
-	bool (*after)(void);		/* a round: is everything as it should be? */
+	const char *(*map)(void);	/* NULL, or why it is not available */
+	void (*before)(void);		/* before a round: make touches fault */
+	void (*touch)(long t);		/* done by the threads */
+	void (*during)(void);		/* done by the main thread meanwhile */
+	bool (*after)(void);		/* after a round: is the memory right? */
 	void (*unmap)(void);
-	int around;			/* touches for a fault, at most (1) */
-	bool timed;			/* when they fault is not ours to say */
+	int around;			/* the most touches for a fault (default 1) */
+	bool timed;			/* the test does not control when they fault */
 	bool noisy;			/* another process faults meanwhile */
 	bool beside;			/* a writer gets in the way, on purpose */
 } kinds[] = {
@@ -826,7 +826,7 @@ static void count(struct counts *c, int sign)
 	c->pgfault += sign * vm_counter("pgfault");
 	c->success += sign * vm_counter("vma_lock_success");
 	c->retry += sign * vm_counter("vma_lock_retry");
-	/* Attempts that gave up are counted once, with their repetition. */
+	/* pgfault counts an attempt that gave up once, together with its repetition. */
 	c->repeated += sign * (vm_counter("vma_lock_fallback_anon_vma") +
 			       vm_counter("vma_lock_fallback_device"));
 	for (i = 0; i < NR_FALLBACKS; i++) {
@@ -837,7 +837,7 @@ static void count(struct counts *c, int sign)
 	}
 }
 
-/* NULL, or why the kind can't be had here */
+/* NULL, or why the kind is not available */
 static const char *measure(bool on, struct counts *c)
 {
 	pthread_t threads[THREADS];
@@ -880,8 +880,8 @@ static const char *measure(bool on, struct counts *c)
 }
 
 /*
- * Some faults are the C library's or another process's, or come twice because
- * writeback was faster; an account that is wrong is so for every one.
+ * Some faults are those of the C library or of another process. Some come twice
+ * because writeback was faster. A mistake in the accounting would affect every fault.
  */
 static bool close_to(long a, long b)
 {
@@ -910,7 +910,7 @@ static void test(void)
 	for (i = 0; i < NR_FALLBACKS; i++)
 		if (on.reason[i] && reported++ < 8)
 			ksft_print_msg("  %s %ld\n", fallbacks[i], on.reason[i]);
-	/* Each attempt was under a VMA lock, or is counted under its reason. */
+	/* Each attempt was made under a VMA lock, or is counted under its reason. */
 	if (kind->beside) {
 		ksft_test_result(close_to(on.pgfault, on.success + on.retry +
 					  on.fallback - on.repeated) &&
@@ -942,7 +942,7 @@ int main(int argc, char **argv)
 	setlinebuf(stdout);
 	ksft_print_header();
 	need_per_vma_lock();
-	/* Hints would come on top of what is counted. */
+	/* NUMA hint faults would be counted, too. */
 	balance(false);
 	for (i = 0; i < ARRAY_SIZE(kinds); i++)
 		n += argc < 2 || strstr(kinds[i].name, argv[1]);

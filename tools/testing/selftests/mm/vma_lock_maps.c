@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What /proc/PID/maps, smaps, smaps_rollup, numa_maps and pagemap tell while the
- * mappings change: each line is true of a moment, addresses never go back, and what
- * is mapped all the time is reported exactly once.
+ * /proc/PID/maps, smaps, smaps_rollup, numa_maps and pagemap while the mappings
+ * change. Each line is true at one moment. Addresses never go back. Memory that is
+ * mapped all the time is reported exactly once.
  *
- * The layout is a row of areas. Each has a thread that changes what lies in it in
- * one way, and a check that knows what a line in it may say.
+ * The layout is a row of areas. Each area has a thread that changes its mappings in
+ * one way, and a check that knows which lines are possible there.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 
 #define AREA_PAGES	16UL
 #define AREA		(AREA_PAGES * PAGE)
-#define NR_FILLERS	200		/* VMAs before the areas: several buffers */
+#define NR_FILLERS	200		/* VMAs before them: fill several buffers */
 #define NR_READERS	2
 
 static char *base;
@@ -34,18 +34,18 @@ static void must(bool ok, const char *what)
 		ksft_exit_fail_msg("%s: %s\n", what, strerror(errno));
 }
 
-/* --- What a line says */
+/* --- The fields of a line */
 
 struct line {
 	unsigned long start, end, offset, inode;
 	char perms[5];
 };
 
-/* --- The areas, and what happens in them */
+/* --- The areas, and the changes in them */
 
 static char *area(int i)
 {
-	/* Touching, so that what is missing at an edge is a hole. */
+	/* The areas are adjacent, so that a page missing at an edge is a hole. */
 	return base + i * AREA;
 }
 
@@ -62,14 +62,14 @@ static void map_at(char *p, size_t size, int prot, int flags, unsigned long offs
 		  anon ? 0 : offset) == p, "mmap");
 }
 
-/* Cut in three, and one again */
+/* Split in three, and merge again. */
 static void split_and_merge(char *p)
 {
 	protect(p + 4 * PAGE, 4 * PAGE, PROT_READ);
 	protect(p + 4 * PAGE, 4 * PAGE, PROT_READ | PROT_WRITE);
 }
 
-/* The boundary goes to and fro. */
+/* Move the boundary back and forth. */
 static void shift_boundary(char *p)
 {
 	protect(p + 4 * PAGE, 8 * PAGE, PROT_READ);
@@ -78,7 +78,7 @@ static void shift_boundary(char *p)
 	protect(p, 8 * PAGE, PROT_READ | PROT_WRITE);
 }
 
-/* Other memory in its place, and a page of a file whose offset tells where */
+/* Replace pages by those of a file and back. The file offset identifies the page. */
 static void replace(char *p)
 {
 	map_at(p + 2 * PAGE, 6 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, 2 * PAGE);
@@ -86,14 +86,14 @@ static void replace(char *p)
 	       MAP_PRIVATE | MAP_ANONYMOUS, 0);
 }
 
-/* All of it, by a single VMA each time */
+/* Replace the whole area, by a single VMA each time. */
 static void replace_all(char *p)
 {
 	map_at(p, AREA, PROT_READ, MAP_SHARED, 0);
 	map_at(p, AREA, PROT_READ, MAP_PRIVATE, 0);
 }
 
-/* A file's pages, moved there and back */
+/* Move pages of a file there and back. */
 static void move(char *p)
 {
 	must(mremap(p + 4 * PAGE, 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
@@ -102,14 +102,14 @@ static void move(char *p)
 		    p + 4 * PAGE) == p + 4 * PAGE, "mremap");
 }
 
-/* Shorter, and as long as before */
+/* Shrink, and grow to the old size. */
 static void resize(char *p)
 {
 	must(mremap(p, 12 * PAGE, 6 * PAGE, 0) == p, "mremap");
 	must(mremap(p, 6 * PAGE, 12 * PAGE, 0) == p, "mremap");
 }
 
-/* Holes that come and go */
+/* Make a hole, and fill it. */
 static void unmap(char *p)
 {
 	must(!munmap(p + 6 * PAGE, 4 * PAGE), "munmap");
@@ -123,7 +123,7 @@ static const struct {
 	/* Pages from..to may be missing. */
 	unsigned int from, to;
 	int prot, flags;
-	const char *perms;	/* of which a line may have any, by 4 */
+	const char *perms;	/* a line may have any of these, 4 characters each */
 } areas[] = {
 	{ "split and merge", split_and_merge, 0, 0,
 	  PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, "rw-pr--p" },
@@ -173,10 +173,10 @@ static void complain(const char *fmt, ...)
 	STORE(&stop, true);
 }
 
-/* What one pass over a file has met so far */
+/* What a pass over a file has found so far */
 struct pass {
 	const char *file;
-	unsigned long end;		/* of the line before */
+	unsigned long end;		/* end of the line before */
 	unsigned char seen[NR_PAGES];
 };
 
@@ -210,7 +210,7 @@ static void check_line(struct pass *pass, const struct line *line)
 				 line->start, line->end, line->perms);
 	}
 
-	/* The offset of a file's page says which it is. */
+	/* The file offset identifies the page. */
 	if (line->inode) {
 		p = (line->start - first) / PAGE;
 		i = p / AREA_PAGES;
@@ -249,7 +249,7 @@ static bool parse_map(const char *text, struct line *line)
 		      line->perms, &line->offset, &line->inode) == 5;
 }
 
-/* A map's line, the others say something of it. */
+/* A line as in maps begins a VMA. The lines after it describe that VMA. */
 static bool parse_smap(const char *text, struct line *line)
 {
 	static __thread struct line last;
@@ -268,7 +268,7 @@ static bool parse_smap(const char *text, struct line *line)
 	return true;
 }
 
-/* Only where they start: they end where the next does, at the latest. */
+/* A line has only the start of a VMA. The VMA ends before the start of the next. */
 static bool parse_numa(const char *text, struct line *line)
 {
 	memset(line, 0, sizeof(*line));
@@ -318,7 +318,7 @@ static void pass_over(size_t which, size_t size)
 		check_end(&pass);
 }
 
-/* What stays mapped and touched, all of it, is the least that it may say. */
+/* The size of what stays mapped and present: smaps_rollup reports at least that. */
 static size_t touched;
 
 static void pass_over_rollup(void)
@@ -339,7 +339,7 @@ static void pass_over_rollup(void)
 		complain("smaps_rollup: %lu kB present", rss);
 }
 
-/* Of pages that are mapped, present or not, if the kernel has it */
+/* Set for mapped pages, present or not, if the kernel has soft-dirty entries */
 #define SOFT_DIRTY (1ULL << 55)
 
 static void read_pagemap(uint64_t *entries, size_t n)
@@ -373,7 +373,7 @@ static void *reader(void *arg)
 
 	for (i = 0; !stopped(); i++) {
 		if (which < ARRAY_SIZE(files))
-			/* A page each time, as most do, and odd sizes */
+			/* Mostly a page at a time, as most programs do; or odd sizes. */
 			pass_over(which, i % 3 ? 4096 : 500 + i % 1000);
 		else if (which == ARRAY_SIZE(files))
 			pass_over_rollup();
@@ -394,7 +394,7 @@ static bool each_had_a_turn(void)
 	return LOAD(&passes);
 }
 
-/* A thread for each area, beside readers of a file */
+/* A thread for each area, concurrently with readers of a file */
 static void race(size_t which, bool locks)
 {
 	const char *name = which < ARRAY_SIZE(files) ? files[which].file :
@@ -420,7 +420,7 @@ static void race(size_t which, bool locks)
 		threads[i] = start(changer, (void *)i);
 	for (; i < NR_AREAS + NR_READERS; i++)
 		threads[i] = start(reader, (void *)which);
-	/* Longer where the machine is so slow that somebody had no turn yet. */
+	/* Run longer on a slow machine, until each thread has had a turn. */
 	for (i = 0; !stopped() && (i < 10UL * race_seconds() ||
 				   (!each_had_a_turn() && i < 100UL * race_seconds())); i++)
 		usleep(100000);
@@ -440,14 +440,14 @@ static void race(size_t which, bool locks)
 			 locks ? "VMA locks" : "mmap_lock");
 }
 
-/* There has to be somebody whom to hold up, or mmap_lock is the lock of choice. */
+/* A second thread: the reads of a process with one thread take mmap_lock. */
 static void *idle(void *arg)
 {
 	pthread_barrier_wait(arg);
 	return NULL;
 }
 
-/* When nothing changes, what the files say is the same either way. */
+/* If nothing changes, the files are the same with VMA locks and without. */
 static char *slurp(const char *name)
 {
 	static char text[2][1 << 20];
@@ -476,7 +476,7 @@ static void compare(const char *name)
 
 	pthread_barrier_init(&barrier, NULL, 2);
 	t = start(idle, &barrier);
-	/* Once for the pages that reading touches. */
+	/* First touch the pages that reading itself uses. */
 	slurp(name);
 	slurp(name);
 	set_switch(false);
@@ -491,13 +491,13 @@ static void compare(const char *name)
 			 "%s is the same with VMA locks and without\n", name);
 }
 
-/* The lines of smaps one by one: up to where one says @key, and the number after that */
+/* Read lines of smaps up to one that starts with @key. Return the number after it. */
 static unsigned long smaps_until(int fd, const char *key)
 {
 	char line[256], c;
 	size_t n = 0;
 
-	/* A byte at a time: what has not been asked for is not made yet. */
+	/* Read a byte at a time: the kernel generates only what has been asked for. */
 	while (read(fd, &c, 1) == 1) {
 		if (c != '\n') {
 			if (n < sizeof(line) - 1)
@@ -513,8 +513,8 @@ static unsigned long smaps_until(int fd, const char *key)
 }
 
 /*
- * A huge page of hugetlbfs comes to where the line of its first page is past. The
- * next line says what is left of it, and no more.
+ * Map a huge page of hugetlbfs after smaps has shown the line of its first page. The
+ * next line must describe the rest of the huge page, and no more.
  */
 static void clip_hugetlb(void)
 {
@@ -564,7 +564,7 @@ int main(void)
 	need_per_vma_lock();
 	ksft_set_plan(n + ARRAY_SIZE(files) + 4);
 
-	/* Neighbours that differ, below the areas: they are never one VMA. */
+	/* VMAs below the areas. Neighbours have different permissions and never merge. */
 	base = mmap(NULL, (NR_FILLERS + NR_PAGES + 2) * PAGE, PROT_NONE,
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	must(base != MAP_FAILED, "mmap");

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A task oopses in a page fault and dies. It holds the lock of its VMA, in a
- * slot of its CPU, which names the VMA by address. Nobody may wait for it: not
- * the rest of its process, and not another process that gets a VMA at the same
- * address later.
+ * A task oopses in a page fault and dies. It holds the lock of its VMA at that time,
+ * in a slot of its CPU. The slot identifies the VMA by the address of its structure.
+ * No task may wait for the dead task: neither the rest of its process, nor another
+ * process that later gets a VMA at the same address.
  *
  * Needs CONFIG_PER_VMA_LOCK_DEBUG, whose parameter oops_at makes a fault oops,
  * and a kernel that survives an oops.
@@ -18,12 +18,12 @@
 #define PARAMETERS "/sys/module/vma_lock_debug/parameters/"
 #define SIZE (64 * PAGE)
 #define DEAD 6			/* tasks that die, each in its own process */
-#define VMAS 1500		/* that another process then changes */
+#define VMAS 1500		/* that another process changes after that */
 #define PATIENCE 240
 
 static char *area, *target;
 static struct {
-	long turn;		/* pages to touch, alternately by two threads */
+	long turn;		/* counts the touches, which two threads make in turn */
 	int dead;		/* the task that is about to die */
 } *shared;
 
@@ -46,7 +46,7 @@ static void wait_turn(long turn)
 		sched_yield();
 }
 
-/* The odd turns, from another CPU than the even ones: that makes a VMA hot. */
+/* Take the odd turns, on another CPU than the even turns. This makes a VMA hot. */
 static void *other_cpu(void *unused)
 {
 	long turn;
@@ -60,7 +60,7 @@ static void *other_cpu(void *unused)
 	return NULL;
 }
 
-/* Touch two pages of an area from two CPUs. */
+/* Touch pages of an area from two CPUs in turn. */
 static void heat(char *p)
 {
 	static long turn;
@@ -134,7 +134,7 @@ static int other_process(void)
 	return 0;
 }
 
-/* In a process of its own, which may hang: whether it ends well */
+/* Run @fn in a process of its own, which may hang. Returns whether it ends well. */
 static bool ends(int (*fn)(void))
 {
 	double end = now() + PATIENCE;
@@ -168,7 +168,7 @@ int main(void)
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
 		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
-	/* Hot as soon as readers come from two CPUs */
+	/* Make a VMA hot as soon as its readers come from two CPUs. */
 	set_parameter("hot_one_in", 1);
 
 	ksft_test_result(ends(same_process),

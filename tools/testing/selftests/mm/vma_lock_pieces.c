@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * mprotect() and munmap() of much memory, which work in pieces, concurrently with
- * threads that access it, map over it, move it and fork. What a program may rely
- * on is what it was: permissions of a mapping change at once, and what another
- * thread maps stays mapped.
+ * threads that access the memory, map over it, move it and fork. Programs may rely on
+ * what they could rely on before: the permissions of a mapping change at once, and
+ * memory that another thread maps stays mapped.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -65,7 +65,7 @@ static unsigned int random_page(void)
 	return x % PAGES;
 }
 
-/* A second thread, so that the process is not alone */
+/* A second thread, so that the process does not have only one */
 static void *waits(void *unused)
 {
 	while (!LOAD(&stop))
@@ -85,8 +85,8 @@ static const char *const hows[] = {
 static enum how how;
 
 /*
- * In a phase in which nobody grants: if one page can't be written, none can.
- * Returns false if a page could.
+ * In a phase in which no task grants write permission: if one page is not writable,
+ * no page is. Returns false if another page was writable.
  */
 static bool closed_everywhere(char *p, unsigned long then)
 {
@@ -138,7 +138,7 @@ static bool moved_is_right(char *other, unsigned long then)
 	return right;
 }
 
-/* Writes the first byte of pages, remembers it, and finds it again. */
+/* Write the first byte of random pages, remember it, and check it later. */
 static void *writes(void *arg)
 {
 	static unsigned char last[PAGES];
@@ -191,7 +191,7 @@ static void test_mprotect(enum how which)
 	stop = wrong = lost = seen_closed = 0;
 	phase = 1;
 	thread = start(writes, other);
-	/* Longer, until the other thread has come at the right time once */
+	/* Run longer, until the other thread has once found a page that is closed. */
 	while (now() < end || (!LOAD(&seen_closed) && now() < end + PATIENCE)) {
 		STORE(&phase, phase + 1);
 		if (mprotect(area, SIZE, PROT_READ) && how != MOVE)
@@ -211,7 +211,7 @@ static void test_mprotect(enum how which)
 			 lost);
 }
 
-/* With write permission back, pages that need no copy take no fault. */
+/* After write permission is granted again, pages that need no copy take no fault. */
 static void test_granted(void)
 {
 	struct rusage before, after;
@@ -238,7 +238,7 @@ static void test_granted(void)
 			 PAGES);
 }
 
-/* Of the page at p: -1 if it is not mapped */
+/* Whether the page at p is present; -1 if it is not mapped */
 static int mapped(char *p)
 {
 	unsigned char there;
@@ -247,8 +247,9 @@ static int mapped(char *p)
 }
 
 /*
- * The other thread of a test of munmap(): waits until the first page is gone, or
- * for the start where it is to come in between.
+ * The other thread of a test of munmap() waits until the first page is gone. Only
+ * reads() runs from the start: it sets @begin, and munmap() begins after that.
+ * @came_between: the other thread has seen the range partly unmapped.
  */
 static int begin;
 static bool came_between;
@@ -263,7 +264,7 @@ static bool first_gone(void)
 	return true;
 }
 
-/* Maps over the second half. */
+/* Map over the second half. */
 static void *maps_over(void *unused)
 {
 	char *p = area + SIZE / 2;
@@ -277,7 +278,7 @@ static void *maps_over(void *unused)
 	return NULL;
 }
 
-/* A child has all of what is being unmapped, or nothing. */
+/* A child has all of the range that is being unmapped, or nothing. */
 static void *forks(void *unused)
 {
 	int status;
@@ -302,7 +303,7 @@ static void *forks(void *unused)
 	return NULL;
 }
 
-/* What could be moved away is no longer unmapped, and is copied to a child. */
+/* A part that mremap() could move away is no longer unmapped. fork() copies it. */
 static void *moves(void *unused)
 {
 	int status;
@@ -321,7 +322,7 @@ static void *moves(void *unused)
 	return NULL;
 }
 
-/* The last pages hold what they did, or can't be read. */
+/* The last page has its old contents, or can't be read. */
 static void *reads(void *unused)
 {
 	char *p = area + SIZE - PAGE;
@@ -363,7 +364,7 @@ static void test_munmap(int which)
 		area = map_area(SIZE, false, PROT_READ | PROT_WRITE);
 		moved = map_area(PIECE, false, PROT_READ | PROT_WRITE);
 		memset(area, 1, SIZE);
-		/* Two VMAs */
+		/* Three VMAs */
 		if (rounds & 1)
 			madvise(area + SIZE / 4, SIZE / 4, MADV_DONTDUMP);
 		stop = begin = came_between = 0;
@@ -381,7 +382,7 @@ static void test_munmap(int which)
 			STORE(&stop, 1);
 			pthread_join(thread, NULL);
 		}
-		/* With the gaps that map_area() left */
+		/* With a page of the gap that map_area() left on either side */
 		munmap(area - PAGE, SIZE + 2 * PAGE);
 		munmap(moved, PIECE);
 		between += came_between;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A page fault or a lookup repeats until another task has done its work, and both
- * tasks share one CPU. It has to wait for that task, or at least to reschedule: a
- * kernel without preemption spins in it for ever otherwise, and one with preemption
- * where the task that spins has a real-time priority.
+ * tasks share one CPU. It must wait for that task, or at least reschedule. Otherwise
+ * a kernel without preemption spins there forever. A kernel with preemption does so
+ * if the task that spins has a real-time priority.
  *
- * Boot with preempt=none, voluntary and full; the answer must not depend on it.
+ * Boot with preempt=none, voluntary and full. The results must not depend on it.
  *
  * On a kernel that spins the program reports that from another CPU. With one
- * CPU nothing else runs: the soft lockup detector ends the guest.
+ * CPU nothing else runs, and the soft lockup detector ends the guest.
  */
 #define _GNU_SOURCE
 #include <linux/io_uring.h>
@@ -28,7 +28,7 @@
 
 static struct {
 	int closing, closed, stop;
-	long overlaps;		/* rounds in which both were at work */
+	long overlaps;		/* rounds in which both tasks were at work */
 } *shared;
 
 static char *area;
@@ -56,7 +56,7 @@ static void map_and_register(bool shmem)
 		ksft_exit_fail_msg("userfaultfd: %s\n", strerror(errno));
 }
 
-/* Faults in the kernel, on the VMAs that the close reaches last. */
+/* Fault in the kernel, on the VMAs that close() reaches last. */
 static void *writer(void *unused)
 {
 	unsigned long i;
@@ -102,10 +102,10 @@ static void close_shmem(double end)
 	} while (now() < end);
 }
 
-/* VMAs of a page each, and a page that stays mapped among them */
+/* VMAs of a page each. The VMA in the middle stays mapped. */
 #define PIECES 500
 
-/* Changes the tree, in all ways: nodes are rewritten, split and merged. */
+/* Change the tree in all ways: nodes are rewritten, split and merged. */
 static void *mapper(void *unused)
 {
 	int i;
@@ -137,7 +137,7 @@ static void map_pieces(void)
 		munmap(area + (2 * i + 1) * PAGE, PAGE);
 }
 
-/* The caller runs when it wants to, and preempts whatever CPU 0 does then. */
+/* Give the caller a real-time priority: it preempts normal tasks on CPU 0. */
 static void become_urgent(void)
 {
 	struct sched_param param = { .sched_priority = 10 };
@@ -154,7 +154,7 @@ static void wait_a_little(void)
 	nanosleep(&ts, NULL);
 }
 
-/* Faults, of the same process */
+/* Page faults in the process that changes its tree */
 static void fault_urgently(double end)
 {
 	pthread_t thread;
@@ -174,7 +174,7 @@ static void fault_urgently(double end)
 	pthread_join(thread, NULL);
 }
 
-/* Reads of /proc/PID/maps, of another process */
+/* Reads of /proc/PID/maps of a process that changes its tree */
 static void read_urgently(double end)
 {
 	char path[32], buf[4096];
@@ -243,8 +243,8 @@ static void pin_urgently(double end)
 }
 
 /*
- * In a process of its own, which the parent watches: a task that spins in the
- * kernel cannot be killed.
+ * Run @rounds in a process of its own, which the parent watches: a task that spins
+ * in the kernel cannot be killed.
  */
 static void test(const char *name, void (*rounds)(double end))
 {
@@ -296,7 +296,7 @@ int main(void)
 	close(fd);
 	ksft_set_plan(6);
 	set_if_there("/proc/sys/kernel/watchdog_thresh", "15");
-	/* That takes a walk of all VMAs for each VMA that is made. */
+	/* The comparison walks all VMAs for each VMA that is created. */
 	set_if_there("/sys/module/vma_lock_debug/parameters/compare_vmas", "N");
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Faults of many threads against whatever changes their address space, with
- * promises that the contents of memory can break. No test waits for a time to
- * pass; each runs its race for race_seconds() and then counts. Which changes of the
- * kernel they tell, and within 45 seconds, is in the list of mutants of the series; what
- * hugetlb's take a kernel with lockdep or KASAN for is in the messages of its patches.
+ * Faults of many threads, concurrently with changes of their address space. Each test
+ * checks the contents of memory. No test waits for a time to pass: it runs its race
+ * for race_seconds() and then counts. The list of mutants of the series shows which
+ * changes of the kernel the races detect within 45 seconds. Some defects of hugetlb
+ * show only on a kernel with lockdep or KASAN: see the messages of its patches.
  *
  * Numbers in brackets are rows of Documentation/mm/per-vma-locks.rst, "What
- * has gone wrong before", which also says where the other rows are tested, or
- * why they can't be.
+ * has gone wrong before". It also says where the other rows are tested, or why
+ * they can't be.
  */
 #define _GNU_SOURCE
 #include <linux/userfaultfd.h>
@@ -50,8 +50,8 @@ static void fail(void)
 }
 
 /*
- * A thread whose access is refused gives up this access, no more. Anywhere else, as in
- * libc, it dies of it.
+ * A thread whose access is refused gives up only this access. A refused access
+ * anywhere else, as in libc, ends the process.
  */
 static __thread sigjmp_buf refused;
 static __thread bool may_be_refused;
@@ -68,13 +68,13 @@ static unsigned int next(unsigned int *seed)
 	return *seed = *seed * 1103515245 + 12345;
 }
 
-/* The part of the area that is written to, and how often it was protected. */
+/* The part of the area that is written to; the round that has it protected, or 0 */
 static size_t span = AREA;
 static long frozen;
 
 /*
- * Write all over the area, whether it is there or not. While it is known to be
- * protected no write succeeds.
+ * Write all over the area, whether it is mapped or not. While it is known to be
+ * protected no write may succeed.
  */
 static void *scribbler(void *arg)
 {
@@ -94,7 +94,7 @@ static void *scribbler(void *arg)
 	return NULL;
 }
 
-/* One thread faults in all of it, or locks it, while the others write. */
+/* One thread faults in or locks all of the area, while the others write. */
 static void *populater(void *arg)
 {
 	if (arg)
@@ -121,7 +121,7 @@ static void set_number(const char *path, int n)
 /* With an argument: only the races whose name contains it. */
 static const char *only;
 
-/* Runs CHANGE over and over beside THREADS of FAULTER. */
+/* Run CHANGE over and over, concurrently with THREADS threads of FAULTER. */
 static void race(const char *name, void *(*faulter)(void *), void (*change)(void))
 {
 	pthread_t t[THREADS];
@@ -134,7 +134,7 @@ static void race(const char *name, void *(*faulter)(void *), void (*change)(void
 	rounds = 0;
 	for (i = 0; i < THREADS; i++)
 		t[i] = start(faulter, (void *)i);
-	/* A few rounds in any case, also where the machine has other work. */
+	/* Run a few rounds in any case, even if the machine has other work. */
 	while (!LOAD(&bad) &&
 	       (now() < end || (rounds <= 3 && now() < end + 9 * race_seconds()))) {
 		change();
@@ -146,7 +146,7 @@ static void race(const char *name, void *(*faulter)(void *), void (*change)(void
 	ksft_test_result(!bad && rounds > 3, "%s: %ld rounds\n", name, rounds);
 }
 
-/* [B11] mprotect() has returned: no byte changes until it is undone. */
+/* [B11] After mprotect() has returned no byte changes until it is undone. */
 static void protect(void)
 {
 	int i;
@@ -157,11 +157,11 @@ static void protect(void)
 		sched_yield();
 	__atomic_store_n(&frozen, 0, __ATOMIC_SEQ_CST);
 	mprotect(area, span, PROT_READ | PROT_WRITE);
-	/* Have them fault again. */
+	/* Make the other threads fault again. */
 	madvise(area, span, MADV_DONTNEED);
 }
 
-/* [B32] What is mapped where something was unmapped is empty. */
+/* [B32] A new mapping in place of an unmapped one is empty. */
 static void remap(void)
 {
 	static unsigned int pace = 1;
@@ -183,14 +183,14 @@ static void remap(void)
 		fail();
 	if (rounds & 1)
 		madvise(area, AREA, MADV_HUGEPAGE);
-	/* An anon_vma, or the others would only ever meet the fallback. */
+	/* Get an anon_vma, or the other threads would always meet the fallback. */
 	STORE((uint64_t *)area, 0);
-	/* Unmap it soon, while they are faulting it in. */
+	/* Unmap the area soon, while the other threads fault it in. */
 	for (i = next(&pace) >> 16 & 7; i; i--)
 		sched_yield();
 }
 
-/* One thread writes by pinned pages, while the others touch them. */
+/* One thread writes through pinned pages, while the others touch them. */
 static void *pin_writer(void *arg)
 {
 	static char zeroes[16 * PAGE];
@@ -209,7 +209,7 @@ static void *pin_writer(void *arg)
 	return NULL;
 }
 
-static int mem;		/* /proc/self/mem: by access_remote_vm() */
+static int mem;		/* /proc/self/mem: uses access_remote_vm() */
 
 static uint64_t load_pinned(uint64_t *w, bool by_mem)
 {
@@ -240,8 +240,8 @@ static void store_pinned(uint64_t *w, uint64_t value)
 }
 
 /*
- * [3] A thread owns a word of each page; what it has written is there until it
- * writes again, however often the process forks meanwhile.
+ * [B3] A thread owns a word of each page. The value that it has written stays until
+ * the thread writes again, however often the process forks meanwhile.
  */
 static void *own(void *arg, bool pins)
 {
@@ -272,13 +272,13 @@ static void *owner(void *arg)
 	return own(arg, false);
 }
 
-/* Two threads write by pinned pages. */
+/* Two threads write through pinned pages. */
 static void *pin_owner(void *arg)
 {
 	return own(arg, arg);
 }
 
-/* ... and what the child sees is what it saw first. */
+/* ... and the child always sees what it saw first. */
 static void fork_child(void)
 {
 	int status, go[2], i;
@@ -317,9 +317,9 @@ static void fresh_words(void)
 }
 
 /*
- * From when an entry of the parent is write-protected until TLBs are flushed, at the
- * end, other threads may still write to the page: nobody must copy it meanwhile.
- * What is above the page in the address space, and so comes after it, makes that long.
+ * fork() write-protects an entry of the parent, and flushes TLBs at its end. Until then
+ * other threads may still write to the page, and no fault may copy it. The VMAs above
+ * the page in the address space are copied after it. They make this time long.
  */
 #define TAIL (400 * PAGE)
 
@@ -360,14 +360,14 @@ static void exec_child(void)
 		fail();
 }
 
-/* The switch, turned while faults of both kinds are under way */
+/* Turn the switch while faults of both kinds are in progress. */
 static void turn(void)
 {
 	set_switch(rounds & 1);
 	protect();
 }
 
-/* Split, merge, move: the words of owner() stay what they were. */
+/* Split and merge: the words of owner() keep their values. */
 static void split(void)
 {
 	size_t i;
@@ -381,10 +381,10 @@ static void split(void)
 }
 
 /*
- * mremap() moves page tables: a fault that has begun in the old place must not
- * end there afterwards, for what is then written to it is lost. Each thread has
- * a huge page, which takes long to clear; it gives it back, writes a word, and
- * wants to find it.
+ * mremap() moves page tables. A fault that has begun at the old place must not end
+ * there after the move: a later write to that page would be lost. Each thread has a
+ * huge page, which takes long to clear. The thread drops the page, writes a word, and
+ * checks it.
  */
 static char *place[2], *where;
 
@@ -397,7 +397,7 @@ static void *mover(void *arg)
 	while (!stopped()) {
 		madvise(LOAD(&where) + at, HUGE, MADV_DONTNEED);
 		value++;
-		/* Refused while it is neither here nor there: try again. */
+		/* Refused while the page is at neither place: try again. */
 		sigsetjmp(refused, 0);
 		if (stopped())
 			break;
@@ -429,8 +429,8 @@ static void move(void)
 }
 
 /*
- * Each thread gives back pages of its own and writes to them again: what it has
- * just written is there. So there is always somebody in a fault.
+ * Each thread drops pages of its own, writes to them again, and reads what it has just
+ * written. So some thread is in a fault at any time.
  */
 static bool may_vanish;
 
@@ -458,15 +458,15 @@ static void *dropper(void *arg)
 
 #define DROPPED (32 * THREADS * PAGE)
 
-/* [B5] The neighbourhood: VMAs that grow, merge, and are cut off again */
+/* [B5] VMAs next to the area, which grow, merge, and are cut off again */
 static void merge(void)
 {
 	int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
 	char *end = area + DROPPED;
 
 	/*
-	 * Behind it, then a page further, then the hole between: into one, or, if
-	 * that page has an anon_vma of its own, into two.
+	 * Map the page after the area, then a page further, then the hole between. They
+	 * become one VMA, or two VMAs if the page further has an anon_vma of its own.
 	 */
 	munmap(end, 8 * PAGE);
 	mmap(end, PAGE, prot, flags, -1, 0);
@@ -474,14 +474,14 @@ static void merge(void)
 	if (rounds & 1)
 		STORE(end + 2 * PAGE, 1);
 	mmap(end + PAGE, PAGE, prot, flags, -1, 0);
-	/* In place, by mremap(), and off again. */
+	/* Grow in place by mremap(), and shrink again. */
 	mremap(area, DROPPED + 3 * PAGE, DROPPED + 5 * PAGE, 0);
 	mremap(area, DROPPED + 5 * PAGE, DROPPED + 3 * PAGE, 0);
 	munmap(end + PAGE, PAGE);
 	munmap(end, 8 * PAGE);
 }
 
-/* ... and on this side: protections, advice and names in its middle */
+/* ... and within the area: protections, advice and names in its middle */
 static void cut(void)
 {
 	char *p = area + (rounds % 16 + 1) * PAGE;
@@ -494,12 +494,12 @@ static void cut(void)
 	madvise(p, 4 * PAGE, MADV_DODUMP);
 	prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, p, PAGE, "cut");
 	prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, p, PAGE, NULL);
-	/* All of it, with nothing to split or to merge */
+	/* All of the area, with nothing to split or merge */
 	madvise(area, AREA, MADV_RANDOM);
 	madvise(area, AREA, MADV_NORMAL);
 }
 
-/* The heap, which ends and begins while somebody writes beyond its end */
+/* The heap grows and shrinks while threads write beyond its end. */
 static void grow_brk(void)
 {
 	char *end = sbrk(0);
@@ -514,7 +514,7 @@ static void grow_brk(void)
 		fail();
 }
 
-/* [B6] [B8] Old places that are touched for the first time once again */
+/* [B6] [B8] The old place of a move, which is touched for the first time again */
 static void move_away(void)
 {
 	char *to = mremap(area, DROPPED, DROPPED,
@@ -523,13 +523,13 @@ static void move_away(void)
 	if (to == MAP_FAILED)
 		ksft_exit_fail_msg("mremap: %s\n", strerror(errno));
 	munmap(to, DROPPED);
-	/* A neighbour whose anon_vma it may take over, and lose again. */
+	/* A neighbour, whose anon_vma the area may take over. It goes again. */
 	mmap(area + DROPPED, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	mprotect(area + DROPPED, PAGE, PROT_READ | PROT_WRITE);
 	munmap(area + DROPPED, PAGE);
 }
 
-/* [B10] Policies, replaced while pages are allocated by them */
+/* [B10] Replace policies while pages are allocated by them. */
 static void bind_policy(void)
 {
 	unsigned long node = 1;
@@ -539,7 +539,7 @@ static void bind_policy(void)
 	syscall(__NR_mbind, area, DROPPED, 0 /* MPOL_DEFAULT */, NULL, 0, 0);
 }
 
-/* [B11] Walks of page tables under faults */
+/* [B11] Walks of page tables, concurrently with faults */
 static void lock_pages(void)
 {
 	int fd = open("/proc/self/clear_refs", O_WRONLY);
@@ -560,7 +560,7 @@ static void lock_pages(void)
 	}
 }
 
-/* [B22] A page table that is replaced while somebody fills it */
+/* [B22] Replace a page table while other threads fill it. */
 static void collapse(void)
 {
 	madvise(area, HUGE, MADV_COLLAPSE);
@@ -576,7 +576,7 @@ static void arm(void)
 		.mode = UFFDIO_REGISTER_MODE_WP,
 	};
 
-	/* A VMA as it is, which nobody has to cut first */
+	/* The whole VMA, which need not be split first */
 	if (rounds & 1) {
 		reg.range.start = (uintptr_t)area;
 		reg.range.len = AREA;
@@ -594,7 +594,7 @@ static void arm(void)
 	}
 }
 
-/* [B18] [B27] Huge pages of hugetlbfs: first touches, splits, and what is left */
+/* [B18] [B27] Huge pages of hugetlbfs: first touches, splits, and the parts left */
 static void remap_hugetlb(void)
 {
 	char *p = mmap(area, 4 * HUGE, PROT_READ | PROT_WRITE,
@@ -611,8 +611,9 @@ static void remap_hugetlb(void)
 }
 
 /*
- * [B18] [B27] Two mappings of a file that share page tables, until one of them loses
- * its half and the other frees it: under faults in both, and under walks of the first.
+ * [B18] [B27] Two mappings of a file share page tables, until one mapping is unmapped
+ * and the other frees the tables. Concurrently threads fault in both mappings, and walk
+ * the page tables of the first.
  */
 #define GIB (1ul << 30)
 
@@ -627,14 +628,14 @@ static bool map_shared(void)
 	shared = mmap(NULL, 3 * GIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (shared == MAP_FAILED)
 		return false;
-	/* Page tables are shared where a VMA has all of such a range. */
+	/* A VMA shares the page tables of each aligned GiB that it covers. */
 	shared = (char *)(((uintptr_t)shared + GIB - 1) & -GIB);
 	return true;
 }
 
 /*
- * All that numa_maps says, into @text. No stdio, which would malloc(): a thread's first
- * call maps an arena, which would fit into the hole that share_hugetlb() makes.
+ * Read all of numa_maps into @text. Not by stdio, which calls malloc(): a thread's first
+ * malloc() maps an arena, which would fit into the hole that share_hugetlb() makes.
  */
 static bool read_numa_maps(char *text, size_t size)
 {
@@ -690,15 +691,16 @@ static void share_hugetlb(void)
 	else
 		fallocate(shared_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, HUGE);
 	munmap(shared + GIB, GIB);
-	/* A split within what may be shared: lockdep has to like the locks that it takes. */
+	/* A split within what may be shared. Lockdep checks the locks that it takes. */
 	if (!(rounds & 7))
 		munmap(shared + GIB / 2, HUGE);
 }
 
 /*
- * Holes punched into a file of huge pages, under faults in a private mapping of it: of
- * other pages, which have to be cleared and so take long, and of the first page in new
- * mappings. The first shows what was written to the file, and zeroes after the hole.
+ * Punch holes into a file of huge pages, concurrently with faults in private mappings
+ * of it. Some faults are on other pages, which must be cleared and so take long. Some
+ * are on the first page, in new mappings. The first page shows what was written to the
+ * file, and zeroes after a hole was punched.
  */
 static char *holes;
 static int holes_fd;
@@ -747,17 +749,17 @@ static void punch_hole(void)
 		ksft_exit_fail_msg("fallocate: %s\n", strerror(errno));
 	if (LOAD(page))
 		fail();
-	/* A page of its own now: the next round is to read the file again. */
+	/* Drop the mapping's own page, so that the next round reads the file again. */
 	madvise(page, HUGE, MADV_DONTNEED);
 }
 
 /*
- * Huge pages that UFFDIO_COPY fills while they are moved, copied by fork() and unmapped.
- * Each thread has one; it gives it back, fills it with a stamp and wants to find that,
- * wherever the page is now. Part of what it copies from is absent each time.
+ * UFFDIO_COPY fills huge pages while they are moved, copied by fork() and unmapped. Each
+ * thread has a huge page. The thread drops it, fills it with a stamp, and checks the
+ * stamp, wherever the page is then. Every second time most of the source is absent.
  */
 static int filler = -1;
-static long unmapped;		/* odd while nothing is promised */
+static long unmapped;		/* odd while the contents may be lost */
 
 #define HUGE_WORDS (HUGE / sizeof(uint64_t))
 
@@ -803,7 +805,7 @@ static void *copier(void *arg)
 		madvise((void *)copy.dst, HUGE, MADV_DONTNEED);
 		if (ioctl(filler, UFFDIO_COPY, &copy))
 			continue;
-		/* Refused while it is neither here nor there: try again. */
+		/* Refused while the page is at neither place: try again. */
 		sigsetjmp(refused, 0);
 		if (stopped())
 			break;
@@ -826,7 +828,7 @@ static void fork_huge(void)
 	if (!pid) {
 		uint64_t seen[THREADS];
 
-		/* Whole pages, as they were; with none left to read zeroes from it ends. */
+		/* Whole pages, which do not change. SIGBUS: no huge page is left. */
 		may_be_refused = true;
 		if (sigsetjmp(refused, 0))
 			_exit(0);
@@ -863,7 +865,7 @@ static void move_huge(void)
 		if (mmap(old, THREADS * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE |
 			 MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0) != old)
 			ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
-		/* An anon_vma, or the first request takes mmap_lock. */
+		/* Get an anon_vma, or the first request takes mmap_lock. */
 		STORE((uint64_t *)old, 0);
 		if (!arm_huge(old, THREADS * HUGE, UFFDIO_REGISTER_MODE_MINOR))
 			fail();
@@ -876,7 +878,7 @@ static void move_huge(void)
 	}
 }
 
-/* Huge pages that a monitor has write-protected: no byte changes. */
+/* While a monitor has write-protected huge pages no byte changes. */
 static void protect_huge(void)
 {
 	struct uffdio_writeprotect wp = {
@@ -897,7 +899,7 @@ static void protect_huge(void)
 		madvise(area, span, MADV_DONTNEED);
 }
 
-/* [B1] [B4] A stack that grows downwards under those who write above and below */
+/* [B1] [B4] A stack grows downwards while threads write above and below it. */
 static void grow_stack(void)
 {
 	int i;
@@ -953,14 +955,14 @@ int main(int argc, char **argv)
 	if (!only)
 		ksft_set_plan(30);
 	sigaction(SIGSEGV, &sa, NULL);
-	/* For huge pages of hugetlbfs that are not there */
+	/* For mappings of hugetlbfs that get no huge page */
 	sigaction(SIGBUS, &sa, NULL);
 
 	mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
 	if (mem < 0)
 		ksft_exit_fail_msg("/proc/self/mem: %s\n", strerror(errno));
 	area = map_area(AREA, false, PROT_READ | PROT_WRITE);
-	/* Few pages, so that one that slipped through is soon hit again. */
+	/* Few pages, so that a page that slipped through is soon hit again */
 	span = 32 * PAGE;
 	race("mprotect [B11]", scribbler, protect);
 	race("mprotect, populate", populater, protect);
@@ -1039,11 +1041,11 @@ int main(int argc, char **argv)
 	} else {
 		ksft_test_result_skip("hugetlb, holes: no memfd of huge pages\n");
 	}
-	/* For each a page, one that is copied to, and one of a child. */
+	/* For each thread its page, a page to copy to, and a page of a child */
 	set_number("/proc/sys/vm/nr_hugepages", 3 * THREADS + 1);
 	where = mmap(place[0], THREADS * HUGE, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0);
-	/* Minor faults are those of files: so this has no faults that wait. */
+	/* Minor faults are those of files, so no fault here waits for a monitor. */
 	if (open_filler(where, THREADS * HUGE, UFFDIO_REGISTER_MODE_MINOR)) {
 		STORE((uint64_t *)where, 0);
 		race("hugetlb, UFFDIO_COPY", copier, move_huge);

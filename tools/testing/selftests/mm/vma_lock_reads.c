@@ -2,9 +2,9 @@
 /*
  * Readers of VMAs that are not faults: madvise(), mincore(), calls that fault in a
  * range, the requests of a userfaultfd's monitor, pagemap, move_pages() and
- * clear_refs. With the switch on and off
- * they have the same results and leave the same contents, whatever they meet in
- * their range. They do not take mmap_lock where it is not expected.
+ * clear_refs. With the switch on and off they must have the same results and leave
+ * the same contents, whatever is in their range. They must not take mmap_lock where
+ * it is not expected.
  */
 #define _GNU_SOURCE
 #include <linux/futex.h>
@@ -36,14 +36,14 @@
 #define FOLL_LONGTERM 0x10000
 
 #define PAGES 24
-/* For a call that waits for what never comes */
+/* For a call that waits forever */
 #define CALL_SECONDS 120
 #define THIRD (PAGES / 3 * PAGE)
 #define SIZE (PAGES * PAGE)
 
 static char *area;
 static int file = -1, shm = -1;
-/* For threads: end; one of them has found an error */
+/* For threads: they must end; one of them has found an error. */
 static int stop, bad;
 
 static void map_at(size_t at, size_t size, int flags, int fd)
@@ -119,7 +119,7 @@ static void armed(void)
 static const struct layout {
 	const char *name;
 	void (*make)(void);
-	bool mmap_lock;		/* some of it can only be had that way */
+	bool mmap_lock;		/* some of it needs mmap_lock */
 } layouts[] = {
 	{ "one VMA", one },
 	{ "three VMAs", three },
@@ -149,12 +149,12 @@ static const struct advice {
 struct result {
 	int error;
 	long read, read_mmap;
-	unsigned char pages[PAGES];	/* what each begins with; 0xff: no access */
-	unsigned char marks[PAGES];	/* of a monitor's request: its page table */
+	unsigned char pages[PAGES];	/* the first byte of each; 0xff: no access */
+	unsigned char marks[PAGES];	/* of a monitor's request: its page-table bits */
 	long huge_free, huge_reserved;
 };
 
-/* What memory holds is asked of the kernel: there may be none. */
+/* The kernel reads the memory, for some of it may be unmapped. */
 static void look_at(struct result *r, size_t step)
 {
 	int fd = open("/proc/self/mem", O_RDONLY), i;
@@ -170,7 +170,7 @@ static void look(struct result *r)
 	look_at(r, PAGE);
 }
 
-/* Advice, or what pages are there, which goes to r->pages */
+/* In place of advice: mincore(), whose result goes to r->pages */
 #define MINCORE -1
 
 static void advise(const struct layout *l, int advice, bool on, struct result *r)
@@ -185,7 +185,7 @@ static void advise(const struct layout *l, int advice, bool on, struct result *r
 		pwrite(shm, &(char){ i + 97 }, 1, i * PAGE);
 	}
 	l->make();
-	/* Private copies, where there is a file */
+	/* A private copy, if there is a private file */
 	if (l->make == with_file)
 		area[THIRD] = 64;
 	set_switch(on);
@@ -223,7 +223,7 @@ static void compare(const struct layout *l)
 				       l->name, advices[i].name,
 				       strerror(on.error), strerror(off.error));
 		}
-		/* What ends in an error may not have come to the difficult part. */
+		/* A call that fails may not have reached the part for mmap_lock. */
 		if (off.read || off.read_mmap || on.read + on.read_mmap > 1 ||
 		    (!on.error && on.read + on.read_mmap != 1) ||
 		    (!l->mmap_lock && on.read_mmap)) {
@@ -254,7 +254,7 @@ static void compare_mincore(void)
 			ksft_print_msg("%s: %s with the switch on, %s with it off\n",
 				       l->name, strerror(on.error), strerror(off.error));
 		}
-		/* A hole is an error, and that is for mmap_lock to say. */
+		/* A hole is an error. The error is found under mmap_lock. */
 		if (off.read || off.read_mmap || on.read > 3 ||
 		    on.read_mmap != (on.error != 0)) {
 			lock = false;
@@ -267,14 +267,14 @@ static void compare_mincore(void)
 	ksft_test_result(lock, "mincore: under the expected lock\n");
 }
 
-/* What faults in a range, in layouts that matter for that */
+/* Calls that fault in a range, and the layouts that matter for them */
 
 static void read_only(void)
 {
 	mprotect(area + THIRD, THIRD, PROT_READ);
 }
 
-/* mlock() reads what may only be written or executed: FOLL_FORCE. */
+/* mlock() reads memory that may only be written or executed by FOLL_FORCE. */
 static void write_only(void)
 {
 	mprotect(area + THIRD, THIRD, PROT_WRITE);
@@ -298,7 +298,7 @@ static void with_device(void)
 	close(fd);
 }
 
-/* On a disk: the fault reads it in, and releases its lock meanwhile. */
+/* On a disk: the fault reads the page, and releases its lock meanwhile. */
 static void map_cold_file(bool first_is_cached)
 {
 	char byte;
@@ -331,7 +331,7 @@ static void with_cool_file(void)
 	map_cold_file(true);
 }
 
-/* As much of the file as is there: the rest is SIGBUS. */
+/* The file ends within the mapping. The rest gives SIGBUS. */
 static void past_the_file(void)
 {
 	map_at(THIRD, THIRD, MAP_SHARED, file);
@@ -341,11 +341,11 @@ static void past_the_file(void)
 
 static void poisoned(void)
 {
-	/* Where it can't be done: a page like the others */
+	/* If this is not possible, the page is like the others. */
 	madvise(area + THIRD, PAGE, MADV_HWPOISON);
 }
 
-/* Nobody answers its faults: only for calls that do not wait for an answer. */
+/* No thread answers the userfaults: only for calls that do not wait for an answer */
 static void unanswered(void)
 {
 	struct uffdio_api api = { .api = UFFD_API };
@@ -408,7 +408,7 @@ static int lock_all(void)
 	return mlockall(MCL_CURRENT);
 }
 
-/* What is read or written by taking the pages of a range */
+/* The buffer of the calls that take the pages of a range */
 static char copied[SIZE];
 
 static int read_other(void)
@@ -426,7 +426,7 @@ static int write_other(void)
 	return process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
 }
 
-/* get_user_pages_fast(): into a pipe, and out of a file without its cache */
+/* get_user_pages_fast(): to a pipe by vmsplice(), and from a file by O_DIRECT */
 static int splice_pages(void)
 {
 	struct iovec iov = { area, SIZE };
@@ -462,7 +462,7 @@ static int read_direct(void)
 	return n;
 }
 
-/* Replaces the middle of what is there. */
+/* Replace the middle of the area. */
 static int map_populate(void)
 {
 	return mmap(area + THIRD, THIRD, PROT_READ | PROT_WRITE,
@@ -480,7 +480,7 @@ static int read_mem(void)
 	return n;
 }
 
-/* From in the middle of a page to in the middle of one */
+/* From the middle of a page to the middle of another */
 static int write_mem(void)
 {
 	int fd = open("/proc/self/mem", O_RDWR), n;
@@ -491,7 +491,7 @@ static int write_mem(void)
 	return n;
 }
 
-/* The word of a page that is absent or may not be written: fixup_user_fault() */
+/* A futex word in a page that is absent or not writable: fixup_user_fault() */
 static int wake_op(void)
 {
 	static uint32_t word;
@@ -509,7 +509,7 @@ static int wake_op(void)
 	return err ? -n - 1 : n;
 }
 
-/* Long-term pins. @pinned looks at them, if not NULL. */
+/* Take long-term pins. @pinned, if not NULL, looks at the pages meanwhile. */
 static int register_area(void (*pinned)(void))
 {
 	struct io_uring_params params = { 0 };
@@ -530,7 +530,7 @@ static int register_area(void (*pinned)(void))
 	return n;
 }
 
-/* Where the kernel has no io_uring: the same error always. */
+/* If the kernel has no io_uring, the error is always the same. */
 static int register_buffers(void)
 {
 	return register_area(NULL);
@@ -600,7 +600,7 @@ static void populate(const struct layout *l, int (*call)(void), bool on,
 	for (i = 0; i < PAGES; i++) {
 		pwrite(file, &(char){ i + 65 }, 1, i * PAGE);
 		pwrite(shm, &(char){ i + 97 }, 1, i * PAGE);
-		/* Some pages are there. */
+		/* Some pages are present. */
 		if (!(i % 5))
 			area[i * PAGE] = i + 1;
 	}
@@ -625,7 +625,7 @@ static void populate(const struct layout *l, int (*call)(void), bool on,
 		p->copied[i] = copied[i * PAGE];
 		copied[i * PAGE] = 0;
 	}
-	/* The gaps of map_area() grow in number. */
+	/* Not for mlockall(): the gaps that map_area() leaves grow in number. */
 	p->locked = call == lock_all ? 0 : locked_memory();
 	munlockall();
 	for (i = 0; i < PAGES; i++)
@@ -650,7 +650,7 @@ static void compare_populate(const struct layout *l)
 
 		if (l->make == unanswered && !populates[i].unanswered)
 			continue;
-		/* What mlockall() does to the rest of the process shows once. */
+		/* The first mlockall() also changes the rest of the process. */
 		if (call == lock_all)
 			populate(l, call, false, &off);
 		populate(l, call, true, &on);
@@ -680,7 +680,7 @@ static void compare_populate(const struct layout *l)
 			ksft_print_msg("off: %ld, %ld; %ld, %ld\n", off.gup,
 				       off.read, off.gup_mmap, off.read_mmap);
 		}
-		/* Its pages can be had by FOLL_FORCE alone. */
+		/* Only FOLL_FORCE can read these pages. */
 		if (l->make == write_only && call == lock_range && !on.gup_mmap) {
 			lock = false;
 			ksft_print_msg("%s, %s: FOLL_FORCE under the VMA lock\n",
@@ -691,7 +691,7 @@ static void compare_populate(const struct layout *l)
 	ksft_test_result(lock, "faulting in, %s: under the expected lock\n", l->name);
 }
 
-/* With one thread nobody waits for mmap_lock, and it costs less. */
+/* In a process with one thread nobody waits for mmap_lock, which costs less. */
 static void one_thread(void)
 {
 	struct populated p;
@@ -711,11 +711,11 @@ static void *sleeper(void *unused)
 	return NULL;
 }
 
-/* What a monitor asks for, of a range whose second third is missing */
+/* Requests of a monitor, for a range whose second third is missing */
 
 enum memory { ANON, SHMEM, HUGE_PRIVATE, HUGE_SHARED };
 
-/* Where to look, in as many places: three huge pages have several. */
+/* The step between the PAGES places to check. Three huge pages have several each. */
 static size_t step_of(enum memory kind)
 {
 	return kind < HUGE_PRIVATE ? PAGE : 3 * HUGE / PAGES;
@@ -765,7 +765,7 @@ static void map_memory(enum memory kind)
 	}
 }
 
-/* Is a page there, and write-protected by a monitor? As pagemap has it. */
+/* From pagemap: is a page present, and write-protected by a monitor? */
 static void read_marks(struct result *r, size_t step)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY), i;
@@ -793,7 +793,7 @@ static int uffd_copy(uintptr_t at, size_t len)
 	return fill(UFFDIO_COPY, &copy);
 }
 
-/* From a page that is not there: copied with the lock let go of */
+/* From an absent page, which is copied with the lock released */
 static int uffd_copy_absent(uintptr_t at, size_t len)
 {
 	madvise(source, 3 * HUGE, MADV_DONTNEED);
@@ -830,7 +830,7 @@ static const struct request {
 	int mode;
 	enum memory kind;
 	int error;
-	bool mmap_lock;		/* is taken: to find that error, or for an anon_vma */
+	bool mmap_lock;		/* is taken to find the error, or for an anon_vma */
 } requests[] = {
 	{ "COPY", uffd_copy, THIRD, THIRD, UFFDIO_REGISTER_MODE_MISSING },
 	{ "COPY, shmem", uffd_copy, THIRD, THIRD, UFFDIO_REGISTER_MODE_MISSING, SHMEM },
@@ -877,7 +877,7 @@ static const struct request {
 	  UFFDIO_REGISTER_MODE_MINOR, HUGE_PRIVATE, EFAULT },
 };
 
-/* A userfaultfd that has all of the area, in UFFD */
+/* Register the whole area with a userfaultfd, UFFD. */
 static bool arm_area(size_t size, int mode, uint64_t features)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
@@ -897,17 +897,17 @@ static void ask(const struct request *q, bool on, struct result *r)
 
 	memset(r, 0, sizeof(*r));
 	r->error = -1;
-	/* With none to spare the copy is made in a page that is not of the pool. */
+	/* If no huge page is to spare, the copy uses a page that is not of the pool. */
 	if (huge && !set_huge_pages(q->make == uffd_copy_absent ? 3 : 5))
 		return;
 	map_memory(q->kind);
 	for (i = 0; i < PAGES; i++) {
 		source[i * step] = i + 1;
-		/* A huge page that is never there keeps its reservation. */
+		/* A huge page that is never faulted in keeps its reservation. */
 		if (!fresh && (!huge || minor || i / (PAGES / 3) != 1))
 			area[i * step] = i + 1;
 	}
-	/* Of a shared file the page stays, for CONTINUE. */
+	/* In a shared file the page stays, for CONTINUE. */
 	madvise(area + size / 3, size / 3, q->kind == SHMEM && !minor ?
 		MADV_REMOVE : MADV_DONTNEED);
 	if (arm_area(size, q->mode, minor ? UFFD_FEATURE_MINOR_SHMEM : 0)) {
@@ -925,7 +925,7 @@ static void ask(const struct request *q, bool on, struct result *r)
 	}
 	close(uffd);
 	uffd = -1;
-	/* Fills what is still missing, and says so by zeroes. */
+	/* This faults in the pages that are still missing: they are zeroes. */
 	look_at(r, step);
 	munmap(area, size);
 }
@@ -965,7 +965,7 @@ static void compare_request(const struct request *q)
 
 /*
  * The source of a COPY waits for a monitor of its own. The request sleeps there with
- * nothing held, and what it was to fill changes meanwhile.
+ * no lock held. Its destination changes meanwhile.
  */
 
 static void change_nothing(size_t size) { }
@@ -996,7 +996,7 @@ static void change_disarm(size_t size)
 	ioctl(uffd, UFFDIO_UNREGISTER, &range);
 }
 
-/* Somebody else fills it first. */
+/* Another thread fills the page first. */
 static void change_fill(size_t size)
 {
 	struct uffdio_copy copy = {
@@ -1007,7 +1007,7 @@ static void change_fill(size_t size)
 	ioctl(uffd, UFFDIO_COPY, &copy);
 }
 
-/* Something else is there, armed as well. */
+/* Replace the area by another mapping, which is registered as well. */
 static void replace(size_t size, int flags, int fd)
 {
 	struct uffdio_register reg = {
@@ -1036,7 +1036,7 @@ static void change_to_shared(size_t size)
 	close(fd);
 }
 
-/* Its munmap() waits until the monitor has heard of it. */
+/* munmap() waits until the monitor has read the event. */
 static pthread_t unmapper;
 
 static void *unmaps(void *size)
@@ -1123,11 +1123,11 @@ static bool copy_late(const struct change *c, enum memory kind, bool on,
 
 	set_switch(on);
 	t = start(copies_late, &l);
-	/* It sleeps, or is about to, and holds nothing. */
+	/* The request sleeps, or is about to, and holds no lock. */
 	if (read(fd, &msg, sizeof(msg)) != sizeof(msg))
 		ksft_exit_fail_msg("userfaultfd: %s\n", strerror(errno));
 	c->make(l.size);
-	/* Grace periods: what was unmapped is freed. */
+	/* Wait for grace periods, so that what was unmapped is freed. */
 	for (i = 0; i < 2; i++)
 		syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 	ioctl(fd, UFFDIO_COPY, &come);
@@ -1144,7 +1144,7 @@ static bool copy_late(const struct change *c, enum memory kind, bool on,
 	uffd = -1;
 	look_at(r, step);
 	munmap(area, l.size);
-	/* What it has taken it has given back. */
+	/* The request must have given back the huge pages that it has taken. */
 	r->huge_free = huge_pages("HugePages_Free:");
 	r->huge_reserved = huge_pages("HugePages_Rsvd:");
 	return true;
@@ -1179,7 +1179,7 @@ static void compare_late(const char *name, enum memory kind)
 			 name);
 }
 
-/* NUMA balancing's scan, which takes pages away for a fault to find */
+/* NUMA balancing's scan, which makes pages inaccessible for hint faults */
 
 #define BALANCING "/proc/sys/kernel/numa_balancing"
 
@@ -1200,7 +1200,7 @@ static int balancing(int how)
 
 static int scanned, changed;
 
-/* Those who run are those who scan. */
+/* Only tasks that run do scans. */
 static void *toucher(void *arg)
 {
 	char *mine = map_area(SIZE, false, PROT_READ | PROT_WRITE);
@@ -1216,7 +1216,7 @@ static void *toucher(void *arg)
 	return NULL;
 }
 
-/* Scans until so many entries have been changed: how often without mmap_lock? */
+/* How many scans do without mmap_lock until they have changed enough entries, or -1 */
 static long scan(bool on)
 {
 	long updates = vm_counter("numa_pte_updates") + 3 * PAGES, read;
@@ -1233,7 +1233,7 @@ static long scan(bool on)
 	while (now() < end && vm_counter("numa_pte_updates") < updates)
 		sched_yield();
 	balancing(0);
-	/* Before the threads end, for which the C library calls madvise(). */
+	/* Before the threads end: the C library calls madvise() then. */
 	read = vm_counter("vma_lock_read") - read;
 	STORE(&scanned, 1);
 	for (i = 0; i < 3; i++)
@@ -1257,8 +1257,8 @@ static void compare_scan(int was)
 }
 
 /*
- * The first write to a mapping, for which mmap_lock is tried, fails or not, while
- * another thread maps. Nothing is read from a disk.
+ * The first write to a mapping tries mmap_lock. It may fail, for another thread maps.
+ * No page is read from a disk, so no fault is major.
  */
 #define FIRST_WRITES 500
 
@@ -1293,7 +1293,7 @@ static void first_writes(void)
 			 "first writes while another thread maps\n");
 }
 
-/* What /proc/PID/pagemap says of a range */
+/* The entries of /proc/PID/pagemap for a range */
 #define PRESENT		(1ULL << 63)
 #define SOFT_DIRTY	(1ULL << 55)
 #define PFN		((1ULL << 55) - 1)
@@ -1314,7 +1314,7 @@ static void read_pagemap(uint64_t at, size_t bytes, struct entries *e)
 		e->n = -errno;
 }
 
-/* Where entries end: after those of the last page of the address space */
+/* Where the file ends: after the entry of the last page of the address space */
 static uint64_t end_of_entries(void)
 {
 	uint64_t low = 0, high = 1ULL << 57, page, entry;
@@ -1329,7 +1329,7 @@ static uint64_t end_of_entries(void)
 	return low * 8;
 }
 
-/* Does the entry of a new page say so? Then those of its VMA do, present or not. */
+/* Is the entry of a new page soft-dirty? Then all of its VMA are, present or not. */
 static bool has_soft_dirty(void)
 {
 	char *p = map_area(PAGE, false, PROT_READ | PROT_WRITE);
@@ -1380,7 +1380,7 @@ static bool write_clear_refs(const char *type)
 	return done;
 }
 
-/* VMAs, or calls, under VMA locks and under mmap_lock since the last time */
+/* VMAs or calls under VMA locks and under mmap_lock, since the last call */
 static void count_reads(long *read, long *read_mmap)
 {
 	static long was, was_mmap;
@@ -1392,7 +1392,7 @@ static void count_reads(long *read, long *read_mmap)
 	was_mmap = m;
 }
 
-/* The same entries with the switch on and off, and no mmap_lock where it is on */
+/* Are the entries the same with the switch on and off, and without mmap_lock? */
 static bool same_entries(const char *name, uint64_t at, size_t bytes,
 			 struct entries *on)
 {
@@ -1428,14 +1428,14 @@ static bool right_entries(bool soft_dirty)
 	/* With a page on either side */
 	ok = same_entries("all of it", (uintptr_t)area / PAGE * 8 - 8,
 			  (PAGES + 2) * 8, &e);
-	/* The one before is where there is no page table. */
+	/* The page before has no page table. */
 	if (e.entry[0] != (soft_dirty ? SOFT_DIRTY : 0)) {
 		ok = false;
 		ksft_print_msg("page before: %llx\n", (unsigned long long)*e.entry);
 	}
 	for (i = 0; i < PAGES; i++) {
 		uint64_t entry = e.entry[i + 1];
-		/* What is between may be something else. */
+		/* The middle third may be another kind of memory. */
 		bool anon = i < PAGES / 3 || i >= PAGES / 3 * 2;
 
 		if (is_hole(i) ? !entry : (entry || !soft_dirty) &&
@@ -1484,14 +1484,14 @@ static void compare_pagemap(const struct layout *l, bool soft_dirty)
 		ok = false;
 		ksft_print_msg("%s: %ld, not %ld\n", ranges[i].name, e.n, ranges[i].n);
 	}
-	/* Soft-dirty no more, but for what is mapped again */
+	/* Entries are no longer soft-dirty, except those of memory mapped since. */
 	if (write_clear_refs("4"))
 		ok &= right_entries(false);
 	remove_area();
 	ksft_test_result(ok, "pagemap, %s: right entries, under VMA locks\n", l->name);
 }
 
-/* What is asked for in a hole, and ends in one, or in a huge page */
+/* Ranges that begin before huge pages, or begin or end within one */
 static void compare_pagemap_hugetlb(bool soft_dirty)
 {
 	const char *name = "pagemap, hugetlb: right entries, under VMA locks";
@@ -1509,7 +1509,7 @@ static void compare_pagemap_hugetlb(bool soft_dirty)
 		goto skip;
 	*p = 1;
 	at = (uintptr_t)p / PAGE * 8;
-	/* From the middle of a page that is there to the middle of one that is not */
+	/* From the middle of a present page to the middle of an absent page */
 	ok &= same_entries("hugetlb", at + HUGE / PAGE * 4, HUGE / PAGE * 8, &e);
 	for (i = 0; i < (long)(HUGE / PAGE); i++)
 		if (i < (long)(HUGE / PAGE / 2) ? !(e.entry[i] & PRESENT) :
@@ -1527,7 +1527,7 @@ out:
 	run("echo %s > /proc/sys/vm/nr_hugepages", "0");
 }
 
-/* Where pages are, and moving them to a node: in order, and in another */
+/* move_pages(): find or set the node of pages, in address order and in another order */
 #define ASKED (2 * PAGES)
 
 static void *asked[ASKED];
@@ -1539,7 +1539,7 @@ static long move_pages(const int *nodes, int *status)
 		       nodes ? 2 /* MPOL_MF_MOVE */ : 0);
 }
 
-/* Both switched on and off; on: how it was counted */
+/* Is the status the same with the switch on and off? Counts: with the switch on. */
 static bool same_status(const char *name, const int *nodes, int *status,
 			long *read, long *read_mmap)
 {
@@ -1606,7 +1606,7 @@ static void compare_move_pages(const struct layout *l)
 	ksft_test_result(ok && lock, "move_pages, %s: right status and lock\n", l->name);
 }
 
-/* Page tables of hugetlb may be shared: mmap_lock */
+/* Page tables of hugetlb may be shared, so move_pages() takes mmap_lock. */
 static void compare_move_hugetlb(void)
 {
 	const char *name = "move_pages, hugetlb: right status, under mmap_lock";
@@ -1637,7 +1637,7 @@ out:
 	run("echo %s > /proc/sys/vm/nr_hugepages", "0");
 }
 
-/* How many kB of a range, whole VMAs, smaps calls referenced */
+/* How many kB of the VMAs within a range are "Referenced" in smaps */
 static long referenced(char *from, size_t size)
 {
 	FILE *f = fopen("/proc/self/smaps", "r");
@@ -1709,7 +1709,7 @@ static void compare_clear_refs(const struct layout *l)
 			 l->name);
 }
 
-/* A VMA of several pieces */
+/* A VMA that clear_refs handles in several pieces */
 static void clear_much(void)
 {
 	const size_t size = 3UL << 30;
@@ -1754,7 +1754,7 @@ static void find_movable_zones(void)
 		if (!in || sscanf(line, " spanned %lu", &spanned) == 1 ||
 		    sscanf(line, " managed %lu", &managed) == 1)
 			continue;
-		/* Pages that were in use before the zones were made are in none. */
+		/* Pages that were in use before the zones were made are in no zone. */
 		if (managed >= 4096 && nr_movable < 8 &&
 		    sscanf(line, " start_pfn: %lu", &n) == 1) {
 			movable[nr_movable].start = n;
@@ -1766,7 +1766,7 @@ static void find_movable_zones(void)
 		fclose(f);
 }
 
-/* The area's pages in these zones */
+/* How many pages of the area are in these zones */
 static int movable_pages(void)
 {
 	static struct entries e;
@@ -1788,7 +1788,7 @@ static void look_at_pins(void)
 	pinned_movable = movable_pages();
 }
 
-/* Writes to the pages while they migrate, and misses no write of its own */
+/* Write to the pages while they migrate, and check that no write is lost. */
 static void *page_writer(void *unused)
 {
 	uint32_t n = 0, *word;
@@ -1830,7 +1830,7 @@ static int pin_fast(void)
 	return n;
 }
 
-/* A page that may move later does not stay where it is for a long-term pin. */
+/* Pages of ZONE_MOVABLE must migrate before they are pinned for long. */
 static bool pin_movable_by(const char *name, int (*pin)(void), bool on)
 {
 	unsigned long nodes = 1UL << movable_node;
@@ -1883,7 +1883,7 @@ static void pin_movable(bool on)
 	ksft_test_result(ok, "%s\n", name);
 }
 
-/* With one thread nobody waits for mmap_lock. */
+/* In a process with one thread nobody waits for mmap_lock. */
 static void one_thread_asks(void)
 {
 	static struct entries e;
@@ -1901,7 +1901,7 @@ static void one_thread_asks(void)
 			 "pagemap, move_pages and clear_refs, one thread: under mmap_lock\n");
 }
 
-/* Threads that give back what they write, as allocators do, beside one that maps */
+/* Threads that drop what they write, as allocators do, while another thread maps */
 #define THREADS 3
 
 static void *giver(void *arg)
@@ -1996,7 +1996,7 @@ int main(void)
 	compare_pagemap_hugetlb(soft_dirty);
 	compare_move_hugetlb();
 	clear_much();
-	/* Here, for the programs that it runs have faults of this kind, too. */
+	/* Mount here: the programs that this runs have faults of this kind, too. */
 	mount_ext4();
 	for (i = 0; i < m; i++)
 		compare_populate(&populate_layouts[i]);
@@ -2010,7 +2010,7 @@ int main(void)
 	for (i = 0; i < nr_requests; i++)
 		compare_request(&requests[i]);
 	first_writes();
-	/* Who waits for what nobody will do is killed. */
+	/* Kill a test that waits forever. */
 	alarm(PATIENCE);
 	compare_late("small pages", ANON);
 	compare_late("huge pages", HUGE_PRIVATE);

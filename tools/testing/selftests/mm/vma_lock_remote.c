@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One process changes its mappings; others read its files in /proc, give it
- * advice by process_madvise(), ask by move_pages() where its pages are, move them,
- * and read its memory by process_vm_readv().
+ * One process changes its mappings. Other processes read its files in /proc, give it
+ * advice by process_madvise(), find and move its pages by move_pages(), and read its
+ * memory by process_vm_readv().
  *
  * The victim has one thread, so that its mm has no user but the victim and
  * those readers: the kernel takes short cuts for such an mm. Its layout is a
@@ -12,8 +12,8 @@
  * the numbers fit together, and that pages have the contents that the victim
  * wrote.
  *
- * Each case runs twice: with the switch on, and while another process turns it.
- * A process that does not end when it should is reported, and killed.
+ * Each case runs twice: with the switch on, and while another process turns the
+ * switch. A process that does not end when it should is reported, and killed.
  *
  * Numbers in brackets are rows of Documentation/mm/per-vma-locks.rst, "What
  * has gone wrong before".
@@ -61,7 +61,7 @@
 #define PATIENCE	240		/* seconds, for each to have a turn */
 #define SHM_FD		100
 
-/* What page I, counted from BASE or from the area, has as its first word */
+/* The first word of page I, counted from the area or from BASE */
 #define STAMP(i)	(0x5354414d50000000UL | (i))
 #define ANCHOR(i)	(0x414e43484f520000UL | (i))
 
@@ -98,7 +98,7 @@ struct action {
 	void (*round)(void);
 	/* Pages of the area that may be missing, and that may be empty */
 	unsigned int holes, empty;
-	/* The victim, where it does not just repeat rounds */
+	/* The victim's function, if it does not just repeat rounds */
 	void (*victim)(void);
 	const char *(*unfit)(void);
 	void (*helper)(void);
@@ -250,7 +250,7 @@ static void check_anchors(void)
 	unsigned long n, i;
 	uint64_t *w;
 
-	/* A few in each round: the others may stay swapped out. */
+	/* Check a few in each round: the others may stay swapped out. */
 	for (n = 0; n < 8; n++) {
 		i = (my_round * 8 + n) % (2 * ANCHORS);
 		if (i >= ANCHORS)
@@ -265,7 +265,7 @@ static void check_anchors(void)
 	}
 }
 
-/* The layout becomes complete, or is about to go. */
+/* The layout has become complete, or is about to be changed. */
 static void turn_seq(void)
 {
 	__atomic_fetch_add(&shm->seq, 1, __ATOMIC_SEQ_CST);
@@ -309,7 +309,7 @@ static unsigned long all_passes(void)
 	return n;
 }
 
-/* Rounds until some reader has been there, but not for long */
+/* Repeat rounds until a reader has made a pass, but not for long. */
 static void some_rounds(void)
 {
 	unsigned long before = all_passes();
@@ -322,7 +322,7 @@ static void some_rounds(void)
 	}
 }
 
-/* Holes, and other memory in its place within one hold of mmap_lock */
+/* Make holes, and replace memory within one hold of mmap_lock. */
 static void map_and_unmap(void)
 {
 	unsigned long i, from = 4 + my_round % 4, n = 1 + my_round % 5;
@@ -330,7 +330,7 @@ static void map_and_unmap(void)
 	unmap_at(area + from * PAGE, n);
 	unmap_at(area + 4 * PAGE, 8);
 	map_at(area + 4 * PAGE, 8);
-	/* Often, so that readers meet it in time */
+	/* Repeat this, so that readers meet it in time. */
 	for (i = 0; i < 30; i++)
 		map_at(area, 4);
 	for (i = 0; i < 12; i++)
@@ -356,7 +356,7 @@ static void split_and_merge(void)
 	}
 	count++;
 	protect(area + 4 * PAGE, 4, PROT_READ);
-	/* Often, so that readers meet it in time */
+	/* Repeat this, so that readers meet it in time. */
 	for (i = 0; i < 10; i++) {
 		protect(area + 4 * PAGE, 8, PROT_READ);
 		protect(area + 4 * PAGE, 4, RW);
@@ -370,7 +370,7 @@ static void split_and_merge(void)
 	protect(area, 4, RW);
 }
 
-/* To and fro, and shorter and longer */
+/* Move back and forth, shrink and grow. */
 static void move(void)
 {
 	unsigned long i;
@@ -419,7 +419,7 @@ static void brk_victim(void)
 	turn_seq();
 }
 
-/* The child has what the parent had, and changes it. */
+/* The child has the contents of the parent, and changes them. */
 static void forked(void)
 {
 	unsigned long i;
@@ -455,9 +455,9 @@ static void fork_and_wait(void)
 }
 
 /*
- * [B37] fork() fails at its first allocation, its fourteenth, and so on. The
- * new mm is incomplete then. The monitor has been given a userfaultfd for it
- * all the same, and uses that while the mm is being taken down.
+ * [B37] fork() fails at its first allocation, then at its fourteenth, and so on. The
+ * new mm is incomplete then. The monitor gets a userfaultfd for it nevertheless, and
+ * uses that while the mm is being torn down.
  */
 static int nth_fd = -1;
 
@@ -486,7 +486,7 @@ static void fork_fails(void)
 
 	len = snprintf(buf, sizeof(buf), "%u", n + 1);
 	must(pwrite(nth_fd, buf, len, 0) == len, "fail-nth");
-	/* The system call itself: libc is not to make any other. */
+	/* Make the system call directly: libc must not make any other. */
 	pid = syscall(__NR_clone, SIGCHLD, 0, 0, 0, 0);
 	if (!pid)
 		_exit(LOAD(word(area, 3)) != STAMP(3));
@@ -497,7 +497,7 @@ static void fork_fails(void)
 	if (pid > 0)
 		wait_for(pid, 0);
 	failures += pid < 0;
-	/* There are some hundred: not each time the first of them */
+	/* There are some hundred allocations. Start at another each time. */
 	n += 13;
 	if (left) {
 		if (!failures)
@@ -530,7 +530,7 @@ static void fork_fails_victim(void)
 	while (!stopped())
 		one_round();
 	turn_seq();
-	/* The monitor ends only after this process has: close it here. */
+	/* The monitor ends only after this process has ended: close it here. */
 	if (uffd >= 0)
 		close(uffd);
 }
@@ -554,7 +554,7 @@ static void monitor(void)
 	must(fd >= 0, "pidfd_getfd");
 	must(!fcntl(fd, F_SETFL, O_NONBLOCK), "O_NONBLOCK");
 	pfd.fd = fd;
-	/* Until the victim is gone: it waits for its events to be read. */
+	/* Until the victim is gone: it waits until its events are read. */
 	while (!kill(LOAD(&shm->victim), 0)) {
 		if (poll(&pfd, 1, 100) <= 0 ||
 		    read(fd, &msg, sizeof(msg)) != sizeof(msg)) {
@@ -568,7 +568,7 @@ static void monitor(void)
 		if (msg.event != UFFD_EVENT_FORK)
 			continue;
 		new = msg.arg.fork.ufd;
-		/* Whatever it says: the mm may be incomplete, or gone. */
+		/* Ignore the results: the mm may be incomplete, or gone. */
 		for (i = 0; i < ANCHORS; i++) {
 			zero.range.start = BASE + i * PAGE;
 			ioctl(new, UFFDIO_ZEROPAGE, &zero);
@@ -579,7 +579,7 @@ static void monitor(void)
 	}
 }
 
-/* exec() in a loop, of this program */
+/* exec() this program in a loop. */
 static void exec_victim(void)
 {
 	char number[16];
@@ -620,8 +620,8 @@ static void exit_victim(void)
 }
 
 /*
- * [B35] Readers are killed in the middle of what they do. The victim changes
- * every VMA afterwards, and would wait for a lock that is not released.
+ * [B35] Readers are killed in the middle of a pass. After that the victim changes
+ * every VMA. It would wait forever for a lock that has not been released.
  */
 static void change_all(void)
 {
@@ -636,9 +636,9 @@ static void change_all(void)
 }
 
 /*
- * [B34] What lies to the left and to the right is missing, never touched or
- * touched; the middle, touched or not, comes back to its place by mremap(),
- * comes from elsewhere, or is new. A child may share it all.
+ * [B34] The memory to the left and to the right is missing, never touched, or touched.
+ * The middle, touched or not, comes back to its place by mremap(), comes from
+ * elsewhere, or is new. A child may share all of it.
  */
 static struct {
 	bool there;
@@ -655,7 +655,7 @@ static void merged(void)
 		check_stamp(at + 1, middle_is.want[1]);
 		madvise(word(area, at), 2 * PAGE, MADV_PAGEOUT);
 	}
-	/* What is mapped has the parent's contents, and is the child's own. */
+	/* Mapped pages have the parent's contents. The child's writes are its own. */
 	for (p = 4; p < 10; p++) {
 		struct iovec to = { &is, sizeof(is) };
 		struct iovec from = { word(area, p), sizeof(is) };
@@ -682,7 +682,7 @@ static void side(unsigned long page, int what)
 
 static void merge(void)
 {
-	/* In an order that soon has met each value of each */
+	/* An order that soon covers each value of each variable */
 	unsigned int n = my_round * 85;
 	int left = n % 3, right = n / 3 % 3, way = n / 9 % 3;
 	bool touched = n / 27 & 1, early = n / 54 & 1, late = n / 108 & 1;
@@ -739,7 +739,7 @@ static void merge(void)
 		stamp(8, 10);
 	}
 	stamp(6, 8);
-	/* Its anon_vma has to outlast the part that it came from. */
+	/* The anon_vma must outlive the part that it came from. */
 	if (n / 216 & 1)
 		unmap_at(area + 4 * PAGE, 2);
 	else
@@ -753,18 +753,18 @@ static void merge(void)
 		wait_for(second, 0);
 }
 
-/* --- What the readers check */
+/* --- The checks of the readers */
 
 /* One pass over one file, or one call */
 struct pass {
 	pid_t pid;
 	unsigned int seq;
-	bool victim;			/* or a child of it */
+	bool victim;			/* of the victim, or of a child of it */
 	bool refused;			/* the process is gone, or the file */
 	unsigned long area;
-	unsigned long end;		/* of the line before */
+	unsigned long end;		/* end of the line before */
 	unsigned char anchor[ALL_PAGES], area_page[AREA_PAGES];
-	/* What is wrong if the victim's layout was complete all the time */
+	/* An error if the victim's layout was complete all the time */
 	char doubt[256];
 };
 
@@ -798,7 +798,7 @@ static bool begin_pass(struct pass *pass)
 	return pass->pid;
 }
 
-/* The process may be gone, but only if it is one that goes. */
+/* The process may be gone, but only if processes end in this case. */
 static bool gone(const struct pass *pass, int err)
 {
 	return (action->brief || !pass->victim || stopped()) &&
@@ -817,7 +817,7 @@ static void end_pass(struct pass *pass, enum kind kind)
 		return;		/* too early, or too late */
 	}
 	if (pass->refused && gone(pass, ESRCH)) {
-		sched_yield();	/* for the next one to come */
+		sched_yield();	/* for the next process to come */
 		return;
 	}
 	__atomic_fetch_add(&shm->passes[kind], 1, __ATOMIC_RELAXED);
@@ -874,7 +874,7 @@ static void check_smap(struct pass *pass, const struct smap *smap)
 			 smap->start, smap->end, smap->size, smap->rss,
 			 smap->parts, smap->pss, smap->referenced,
 			 smap->anonymous, smap->swap);
-	/* A page of an anchor is present or swapped out, and never neither. */
+	/* A page of an anchor is always present or swapped out. */
 	if (smap->start >= BASE && is_anchor(i) &&
 	    smap->rss + smap->swap != smap->size)
 		doubt(pass, "anchor %lu: Size %lu, Rss %lu, Swap %lu", i,
@@ -1010,7 +1010,7 @@ static void pass_over_rollup(struct pass *pass)
 		doubt(pass, "Rss %lu, Swap %lu", rss, swap);
 }
 
-/* What the page may have at some time */
+/* May the page have this value at some time? */
 static bool possible(unsigned long page, uint64_t value)
 {
 	if (value == STAMP(page) ||
@@ -1104,7 +1104,7 @@ static void pass_over_advice(struct pass *pass, enum kind kind)
 	close(fd);
 }
 
-/* Of the area, if it is at its usual place: or -1 */
+/* The page's number in the area, or -1; -1 if the area is not at its usual place */
 static long area_page(const struct pass *pass, unsigned long page)
 {
 	unsigned long i = page - (AREA_BASE - BASE) / PAGE;
@@ -1112,10 +1112,10 @@ static long area_page(const struct pass *pass, unsigned long page)
 	return pass->area == AREA_BASE && i < AREA_PAGES ? (long)i : -1;
 }
 
-/* Present or swapped out: what pagemap says of pages that have been written to */
+/* Present or swapped out: a page that has been written to has one of these bits. */
 #define PM_THERE	(3ULL << 62)
 
-/* Do entries of a new VMA say that it is new, present or not? A hole's do not. */
+/* Are the entries of a new VMA soft-dirty, present or not? Those of a hole are not. */
 static bool soft_dirty;
 
 static bool has_soft_dirty(void)
@@ -1141,7 +1141,7 @@ static void pass_over_pagemap(struct pass *pass)
 	ssize_t n;
 	int fd;
 
-	/* Its walk changes nothing that is checked here. */
+	/* The walk of clear_refs changes nothing that is checked here. */
 	snprintf(path, sizeof(path), "/proc/%d/clear_refs", pass->pid);
 	fd = turn++ % 4 ? -1 : open(path, O_WRONLY);
 	if (fd >= 0) {
@@ -1172,7 +1172,7 @@ static void pass_over_pagemap(struct pass *pass)
 	}
 }
 
-/* Where pages are, and now and then to a node, which need not be another one */
+/* Find the nodes of pages. Now and then move them to a node, maybe the same one. */
 static void pass_over_nodes(struct pass *pass)
 {
 	static void *at[ALL_PAGES];
@@ -1187,7 +1187,7 @@ static void pass_over_nodes(struct pass *pass)
 			!access("/sys/devices/system/node/node1", F_OK);
 		for (i = 1; i < ALL_PAGES; i++)
 			nodes[i] = nodes[0];
-		/* What is swapped out or shared stays. */
+		/* Pages that are swapped out or shared stay. */
 		if (syscall(__NR_move_pages, pass->pid, ALL_PAGES, at, nodes,
 			    status, 2 /* MPOL_MF_MOVE */) < 0)
 			refused(pass);
@@ -1220,7 +1220,7 @@ static void one_pass(unsigned int n)
 	case MAPS:
 	case SMAPS:
 	case NUMA_MAPS:
-		/* A page each time, as most do, and odd sizes */
+		/* A page each time, as most programs read, or odd sizes */
 		pass_over_file(&pass, kind, n & 8 ? 4096 : 500 + n % 1000);
 		break;
 	case ROLLUP:
@@ -1280,7 +1280,7 @@ static void target(void)
 			pass_over_nodes(&pass);
 		else
 			pass_over_file(&pass, kind, 4096);
-		/* A signal may cut it short. Only lines have to be right. */
+		/* A signal may cut the pass short. Only the lines must be right. */
 	}
 }
 
@@ -1354,7 +1354,7 @@ static bool each_had_a_turn(void)
 	return LOAD(&shm->rounds) > 3;
 }
 
-/* Where the processes are that have not ended */
+/* Print where the processes are that have not ended. */
 static void print_one(pid_t pid, const char *name, const char *file)
 {
 	char path[64], text[256] = "";
@@ -1384,7 +1384,7 @@ static void print_where(void)
 	}
 }
 
-/* By a process that may hang where they hang */
+/* Report from another process, which may hang at the same place. */
 static void report(void)
 {
 	double end = now() + 5;
@@ -1410,7 +1410,7 @@ static void kill_all(void)
 			kill(shm->who[i].pid, SIGKILL);
 }
 
-/* All processes of the case end, grandchildren too. False if they had to. */
+/* Wait for all processes of the case, grandchildren too. False if they were killed. */
 static bool collect(const pid_t *pids, const char *const *names, int n)
 {
 	double end = now() + ANSWER;
@@ -1480,7 +1480,7 @@ static void test(const struct action *a, bool turned)
 	if (turned)
 		pids[5] = spawn(names[5], turner);
 
-	/* Longer where the machine is so slow that somebody had no turn yet. */
+	/* Run longer on a slow machine, until each process has had a turn. */
 	for (end = now() + secs; !stopped(); usleep(10000))
 		if (now() > end && (each_had_a_turn() || now() > end + PATIENCE))
 			break;

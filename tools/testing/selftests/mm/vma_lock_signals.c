@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Accesses that end in a signal, or in EFAULT: which one, with which code,
- * address and key, is the same on a kernel without per-VMA locks, with them, and
- * with the switch off. With them, where there is a VMA the answer is to come
- * without mmap_lock.
+ * Accesses that end in a signal or in EFAULT. The signal, its code, address and key
+ * must be the same on a kernel without per-VMA locks, on a kernel with them, and with
+ * the switch off. With VMA locks, an access to a VMA must be judged without mmap_lock.
  */
 #define _GNU_SOURCE
 #include <linux/userfaultfd.h>
@@ -17,7 +16,7 @@
 static sigjmp_buf back;
 static siginfo_t got;
 static char *area;		/* 16 pages, the second half touched */
-static char *past;		/* two pages of a file of one, the end of it */
+static char *past;		/* two pages mapped of a file of one page */
 static int shmem = -1;
 
 #define NPAGES 16
@@ -28,7 +27,7 @@ static void on_signal(int sig, siginfo_t *info, void *ctx)
 	siglongjmp(back, 1);
 }
 
-/* The ways to touch */
+/* The ways to access a page */
 
 static void do_write(char *p)
 {
@@ -45,7 +44,7 @@ static void do_exec(char *p)
 	((void (*)(void))p)();
 }
 
-/* By the kernel: read(2) into it, write(2) from it */
+/* By the kernel: read(2) into the page, write(2) from it */
 static int error;
 
 static void do_copy_to(char *p)
@@ -144,8 +143,8 @@ static char *key_untouched(void)
 }
 
 /*
- * Tags of arm64: in the pointer alone, which every access there ignores, and in
- * memory as well (MTE), where a zeroed page has the tag 0 and the pointer has not.
+ * Tags of arm64. In the pointer alone a tag is ignored by every access. With MTE the
+ * memory has tags, too: a zeroed page has the tag 0, and the pointer has another tag.
  */
 #ifdef __aarch64__
 #define TAG(p)		((char *)((uintptr_t)(p) | 1UL << 56))
@@ -188,7 +187,7 @@ static char *wrong_tag_untouched(void)
 	return wrong_tag_at(untouched());
 }
 
-/* A range whose userfaults are to be signals */
+/* A range whose userfaults become signals */
 static int uffd = -1;
 
 static char *uffd_sigbus(void)
@@ -210,7 +209,7 @@ static const struct {
 	const char *name;
 	char *(*make)(void);
 	void (*touch)(char *p);
-	int sig, code;		/* or an errno, with no signal */
+	int sig, code;		/* without a signal (0), the code is an errno */
 	bool no_vma;
 } cases[] = {
 	{ "write, read-only page", read_only, do_write, SIGSEGV, SEGV_ACCERR },

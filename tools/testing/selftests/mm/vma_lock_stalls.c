@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One thread's long call and another thread's mmap() and munmap(): a call about
- * much memory gives way to a waiter for mmap_lock. Counted, not timed: how often
- * the other thread maps while the call runs.
+ * A long call in one thread, and mmap() and munmap() in another thread. A call about
+ * much memory must give way to a waiter for mmap_lock. The test does not measure time:
+ * it counts how often the other thread maps while the call runs.
  */
 #define _GNU_SOURCE
 #include <linux/io_uring.h>
@@ -17,12 +17,13 @@
 
 #include "vma_lock.h"
 
-/* 64 pieces of 512 pages; more where that takes no memory, and little time */
+/* 64 pieces of 512 pages; SIZE_READ for calls that take no memory and little time */
 #define SIZE (128UL << 20)
 #define SIZE_READ (1UL << 30)
 /*
- * A kernel that holds mmap_lock for the whole call lets one or two by. One that
- * gives way may do so less often where CPUs are shared with others: once more.
+ * A kernel that holds mmap_lock for the whole call lets the other thread map once or
+ * twice. A kernel that gives way may let it map too seldom if the CPUs are shared with
+ * other programs. Then the test tries again.
  */
 #define MAPS 8
 #define TRIES 10
@@ -51,8 +52,8 @@ static void *maps(void *unused)
 }
 
 /*
- * A writer of the area itself: for each of its calls that waited, how many pages
- * the other thread has gone over meanwhile.
+ * A writer of the VMA of the area. For each of its calls that waited: how many pages
+ * the long call has processed meanwhile.
  */
 #define WAITED 64
 #define WAITED_PIECES (32 * 512)
@@ -64,8 +65,8 @@ static long waits[MAX_WAITS];
 static int nr_waits;
 
 /*
- * How far the other thread has come, in pages. It goes from the first page to the
- * last; up to @from it was before.
+ * How far the long call has come, in pages. It goes from the first page to the last.
+ * It had come to @from when it was looked at before.
  */
 static size_t (*front)(size_t from);
 
@@ -107,8 +108,8 @@ static long faults(void)
 }
 
 /*
- * Is write permission gone from this entry, and not from the VMA yet? Then a write
- * takes a fault. Not where the write is refused.
+ * Is write permission gone from this entry, and not yet from the VMA? Then a write
+ * takes a fault and succeeds. False if the write is refused.
  */
 static bool entry_revoked(char *p)
 {
@@ -120,7 +121,7 @@ static bool entry_revoked(char *p)
 	return faults() > before;
 }
 
-/* By halves: page by page the other thread would be faster. */
+/* Binary search: page by page, the long call would be faster. */
 static size_t write_protected(size_t from)
 {
 	size_t to = size / PAGE - 1;
@@ -177,8 +178,8 @@ static int more(const void *a, const void *b)
 }
 
 /*
- * A quarter of the calls that waited did so for at most that many pages. Not half
- * of them: where CPUs are shared with others the writer may not run meanwhile.
+ * A quarter of the calls that waited did so for at most so many pages. Not half of
+ * them: if CPUs are shared with other programs the writer may not run meanwhile.
  */
 static long first_quarter(void)
 {
@@ -186,7 +187,7 @@ static long first_quarter(void)
 	return nr_waits ? waits[nr_waits / 4] : 0;
 }
 
-/* Is each page of the area there? */
+/* Is each page of the area present? */
 static bool resident(void)
 {
 	static unsigned char there[SIZE_READ / PAGE];
@@ -222,7 +223,7 @@ static int lock_all(void)
 	return mlock(area, size);
 }
 
-/* mlock() reads what may only be written by FOLL_FORCE: under mmap_lock. */
+/* mlock() of write-only memory reads it by FOLL_FORCE, under mmap_lock. */
 static int lock_write_only(void)
 {
 	return mprotect(area, size, PROT_WRITE) || mlock(area, size);
@@ -236,7 +237,7 @@ static int write_other(void)
 		0 : -1;
 }
 
-/* A long-term pin of each page. Where there is no io_uring: nothing to wait for. */
+/* A long-term pin of each page. Fails if there is no io_uring. */
 static int register_buffers(void)
 {
 	struct io_uring_params params = { 0 };
@@ -259,13 +260,13 @@ static int protect(void)
 		mprotect(area, size, PROT_READ | PROT_WRITE);
 }
 
-/* Without the second call, which would open what the writer looks at. */
+/* Without the second mprotect(), which would grant again what revoked() looks at. */
 static int protect_once(void)
 {
 	return mprotect(area, size, PROT_READ);
 }
 
-/* Of one VMA: without the last page, which the writer makes another one. */
+/* Only one VMA: the last page is excluded, for the writer makes it another VMA. */
 static int uffd_fd = -1;
 
 static int write_protect(void)
@@ -284,7 +285,7 @@ static int bind_to(size_t bytes, unsigned long nodes)
 		       MPOL_MF_MOVE | MPOL_MF_STRICT);
 }
 
-/* All pages to one node, and then to the other */
+/* Move all pages to one node, and then to the other. */
 static int bind_all(void)
 {
 	return bind_to(size, 1) || bind_to(size, 2);
@@ -314,33 +315,33 @@ static const struct {
 	{ "mlock gives way", lock_all, MAPS, maps },
 	{ "mlock by FOLL_FORCE gives way", lock_write_only, MAPS, maps, true },
 	{ "io_uring's buffers give way", register_buffers, MAPS, maps },
-	/* A piece is 512 pages: it ends earlier for a writer that waits. */
+	/* A piece is 512 pages. It must end earlier for a writer that waits. */
 	{ "MADV_POPULATE_WRITE gives way in its VMA", populate_write, 1, writes,
 	  .front = populated },
 	{ "mlock gives way in its VMA", lock_all, 1, writes, .front = populated },
 	/*
-	 * These fault in nothing. The other thread's munmap() waits for TLB flushes,
-	 * which take an emulator long.
+	 * These calls fault in no page. The other thread's munmap() waits for TLB
+	 * flushes, which take long in an emulator.
 	 */
 	{ "mprotect gives way", protect, 3, maps },
-	/* For the writer, which waits for pieces of 512 to 2048 pages */
+	/* Here the writer waits for pieces of 512 to 2048 pages. */
 	{ "mprotect gives way in its VMA", protect_once, 1, writes, .front = revoked },
 	{ "MADV_COLD gives way in its VMA", make_cold, 1, writes,
 	  .front = made_cold },
 	{ "UFFDIO_WRITEPROTECT gives way in its VMA", write_protect, 1, writes,
 	  .front = write_protected },
-	/* Copies, page by page */
+	/* Copies page by page */
 	{ "mbind gives way", bind_all, 20 * MAPS, maps },
 	{ "munmap gives way", unmap, MAPS, maps },
-	/* Copies without mmap_lock: any kernel lets others by. The contents count. */
+	/* Copies without mmap_lock: any kernel lets others map. The contents count. */
 	{ "process_vm_writev copies right", write_other, 0, maps },
 };
 
 #define NR_CALLS ((int)(sizeof(calls) / sizeof(*calls)))
 
 /*
- * Of the last call: faults for get_user_pages() under VMA locks and without. -1
- * where the kernel does not count them.
+ * The faults of the last call for get_user_pages(), under VMA locks and under
+ * mmap_lock. -1 if the kernel does not count them.
  */
 static long gup, gup_mmap;
 
@@ -383,7 +384,7 @@ static int arm(char *p, size_t len, unsigned long mode)
 	return fd;
 }
 
-/* What is missing here for a call, or NULL. */
+/* What this machine lacks for a call, or NULL */
 static const char *missing(int i)
 {
 	if (calls[i].call == write_protect) {
@@ -408,23 +409,23 @@ static bool counts_gup(int i)
 	return calls[i].maps && !faults_in_nothing(i);
 }
 
-/* Pages, where the call faults in none */
+/* Populate the area if the call faults in no page. */
 static void prepare(int i)
 {
 	if (calls[i].call == write_protect) {
-		/* The zero page, again and again */
+		/* Map the zero page everywhere. */
 		populate_read();
 		*area = 1;
 		uffd_fd = arm(area, size, UFFDIO_REGISTER_MODE_WP);
 	} else if (faults_in_nothing(i)) {
 		memset(area, 1, size);
 	}
-	/* Accessed twice, so that there is something to deactivate */
+	/* Access the pages twice, so that there is something to deactivate. */
 	if (calls[i].call == make_cold && (write_other() || write_other()))
 		ksft_exit_fail_msg("process_vm_writev: %s\n", strerror(errno));
 }
 
-/* How often the other thread maps during the call, or -1 if that goes wrong. */
+/* How often the other thread maps during the call, or -1 if the call fails */
 static long maps_during(int i)
 {
 	long before, during;
@@ -459,8 +460,9 @@ static long maps_during(int i)
 }
 
 /*
- * One that faults in pages gives way to each call of the writer: a quarter of them
- * waited not for long. One that does not, and is over soon, at least to several.
+ * A call that faults in pages must give way to each call of the writer: a quarter of
+ * the writer's calls waited for few pages. A call that faults in no page is over soon.
+ * It must give way to several calls.
  */
 static bool gave_way(int i)
 {
@@ -481,7 +483,7 @@ static bool gave_way(int i)
 static void test(int i)
 {
 	const char *why = missing(i);
-	/* One that is over soon does not always meet the other thread. */
+	/* A call that is over soon does not always meet the other thread. */
 	int tries = calls[i].front && faults_in_nothing(i) ? 4 * TRIES : TRIES;
 	bool done = false;
 	long n = 0;
@@ -513,7 +515,7 @@ static void test(int i)
 				 "%s: 99%% under VMA locks\n", calls[i].name);
 }
 
-/* The rest of the range goes while it is faulted in. */
+/* Unmap the second half of the range while it is faulted in. */
 static void *unmaps(void *unused)
 {
 	while (!LOAD(area))
@@ -540,8 +542,8 @@ static void test_unmap(void)
 }
 
 /*
- * Two threads bind the same pages to nodes of their own. One after the other: all
- * pages are where the policy says that the last of them has set.
+ * Two threads bind the same pages, each thread to a node of its own. One call must
+ * follow the other: then all pages are where the policy of the last call says.
  */
 #define BOUND 512
 
@@ -560,7 +562,7 @@ static void *binds(void *nodes)
 {
 	do {
 		bind_together((uintptr_t)nodes);
-		/* For the look at what they have done */
+		/* Let the main thread check the result. */
 		pthread_barrier_wait(&both);
 	} while (!LOAD(&mapper.stop));
 	return NULL;
@@ -621,7 +623,7 @@ static void *locks(void *unused)
 	return NULL;
 }
 
-/* mlock() waits for a page, and its VMA is freed: the next one is looked up. */
+/* mlock() waits for a page, and its VMA is freed. It must look up the next VMA. */
 static void test_unmap_asleep(void)
 {
 	struct uffdio_range range;
@@ -642,7 +644,7 @@ static void test_unmap_asleep(void)
 	if (read(fd, &msg, sizeof(msg)) != sizeof(msg))
 		ksft_exit_fail_msg("userfaultfd: %s\n", strerror(errno));
 	munmap(area, size);
-	/* Grace periods: what was unmapped is freed. */
+	/* Wait for grace periods, so that what was unmapped is freed. */
 	for (i = 0; i < 4; i++)
 		syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 	range.start = (uintptr_t)area;
@@ -656,8 +658,8 @@ static void test_unmap_asleep(void)
 }
 
 /*
- * Two threads map, touch and unmap. After the first so many, new mappings are made
- * ready for their first touch, which then needs no mmap_lock.
+ * Two threads map, touch and unmap. After WARM_UP rounds the kernel prepares new
+ * mappings for their first touch, which then needs no mmap_lock.
  */
 #define WARM_UP 2000
 #define TOUCHES 10000
@@ -703,7 +705,7 @@ static void test_first_touch(void)
 		ksft_test_result_skip("%s: not counted here\n", name);
 		return;
 	}
-	/* Apart: a mapping that is merged with another thread's locks that one. */
+	/* Apart: a mapping that merges with the other thread's locks that VMA. */
 	thread = start(touches, map_area(PAGE, false, PROT_READ));
 	touches(map_area(PAGE, false, PROT_READ));
 	pthread_join(thread, NULL);
@@ -721,8 +723,8 @@ static void test_first_touch(void)
 #define PATIENCE 120
 
 /*
- * mlock() comes to a page of a userfaultfd that is being closed: the close waits
- * for mmap_lock until mlock() has come that far.
+ * mlock() reaches a page of a userfaultfd that is being closed. The close waits for
+ * mmap_lock until mlock() has come that far.
  */
 static void test_close(bool on)
 {
@@ -774,7 +776,7 @@ static void test_close(bool on)
 
 int main(int argc, char **argv)
 {
-	unsigned int plan = 6;	/* those that are no row of calls[] */
+	unsigned int plan = 6;	/* the tests that are not in calls[] */
 	unsigned long i;
 
 	setlinebuf(stdout);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Everything at once: threads that own memory of every kind and know what is in
- * it, others that change its VMAs in every way that keeps the contents, a
- * process that forks, and userfaults. VMA_LOCK_SECONDS says for how long (20),
- * VMA_LOCK_SEED repeats the choices; their order is the scheduler's.
+ * Everything at once. Some threads own memory of every kind and know its contents.
+ * Other threads change its VMAs in every way that keeps the contents. The process also
+ * forks, and handles userfaults. VMA_LOCK_SECONDS sets the duration (20).
+ * VMA_LOCK_SEED repeats the random choices. The scheduler decides their order.
  */
 #define _GNU_SOURCE
 #include <linux/userfaultfd.h>
@@ -27,13 +27,13 @@ enum {
 #define RW (PROT_READ | PROT_WRITE)
 
 /*
- * An area has a thread that owns it: nobody else writes to it. It moves from one
- * of two places to the other. The numbers of a page are what a child may judge
- * it by; they are shared, so that the child sees them as they are now.
+ * Each area has a thread that owns it. No other thread writes to the area. It moves
+ * between two places. A child judges a page by its numbers, which are in shared memory,
+ * so that the child sees their current values.
  */
 struct numbers {
-	uint32_t settled;		/* holds this version for sure, or 0 */
-	uint32_t drops;			/* how often it was given up */
+	uint32_t settled;		/* the page surely holds this version, or 0 */
+	uint32_t drops;			/* how often the page was dropped */
 };
 
 static struct area {
@@ -41,10 +41,10 @@ static struct area {
 	int flags, fd;
 	bool private;
 	char *place[2], *base;
-	uint32_t version[PAGES];	/* the owner's; 0: all is zero */
-	bool maybe[PAGES];		/* MADV_FREE: this or zero */
+	uint32_t version[PAGES];	/* the owner's; 0: the page is zero */
+	bool maybe[PAGES];		/* MADV_FREE: this version or zero */
 	struct {
-		uint32_t moves;		/* odd: about to be moved */
+		uint32_t moves;		/* odd: being moved */
 		struct numbers page[PAGES];
 	} *shared;
 } areas[] = {
@@ -61,7 +61,7 @@ static struct area {
 static int stop;
 static int bad_contents, bad_child, bad_end;
 
-/* How often each was done with success */
+/* The operations. done[] counts how often each of them succeeded. */
 enum {
 	WRITE, CHECK, DROP, FREE, REMAP, MOVE, PROTECT, ADVISE, COLLAPSE, PAGEOUT, POPULATE,
 	LOCK, REGISTER, ANSWER, NEIGHBOUR, LOOK, PROBE, FORK, NR_OPS
@@ -117,7 +117,7 @@ static uint64_t *word(char *base, int page, int end)
 	return (uint64_t *)(base + page * PAGE + end * (PAGE - 8));
 }
 
-/* What the owner does */
+/* The operations of the owner */
 
 static void check_page(struct area *a, int page, int *bad)
 {
@@ -140,7 +140,7 @@ static void write_page(struct area *a, int page)
 {
 	uint32_t version = a->version[page] + 1;
 
-	/* Refused while somebody has it protected. */
+	/* Refused while another thread has the page protected. */
 	while (sigsetjmp(refused, 0))
 		sched_yield();
 	STORE(word(a->base, page, 0), stamp(a, page, version));
@@ -151,7 +151,7 @@ static void write_page(struct area *a, int page)
 	__atomic_store_n(&a->shared->page[page].settled, version, __ATOMIC_RELEASE);
 }
 
-/* Before contents go */
+/* Before contents are dropped */
 static void unsettle(struct area *a, int from, int to)
 {
 	for (; from < to; from++) {
@@ -178,7 +178,7 @@ static void drop(struct area *a, int from, int to)
 	else
 		ok = !fallocate(a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				from * PAGE, size);
-	/* DONTNEED fails where memory is locked, maybe half way. */
+	/* DONTNEED fails on memory that is locked, maybe half way. */
 	if (ok)
 		forget(a, from, to);
 	else
@@ -226,20 +226,20 @@ static void remap(struct area *a)
 	count(REMAP, true);
 }
 
-/* Nobody maps without an address, so the hole is nobody's meanwhile. */
+/* All threads map at fixed addresses, so no other mapping gets into the hole. */
 static void move(struct area *a)
 {
 	char *old = a->base, *new = a->place[old == a->place[0]];
 	bool ok;
 
 	moves(a);
-	/* Not if it is more than one VMA. */
+	/* Fails if the area is more than one VMA. */
 	ok = mremap(old, SIZE, SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, new) == new;
 	if (ok) {
 		nothing_at(old);
 		STORE(&a->base, new);
 	} else {
-		/* It has made room for what it did not move. */
+		/* mremap() has already unmapped the new place. */
 		nothing_at(new);
 	}
 	moves(a);
@@ -277,8 +277,9 @@ static void *owner(void *arg)
 }
 
 /*
- * What the others do, to memory that its owner may be moving: to have done it
- * to nothing is no failure, and whatever else stands in its place bears it.
+ * The operations of the other threads. The owner may be moving the memory at the same
+ * time. An operation on unmapped memory is no failure, and it does no harm to any
+ * other mapping in that place.
  */
 static int uffd = -1;
 
@@ -299,7 +300,7 @@ static void register_range(char *p, size_t size)
 		return;
 	if (wp)
 		ioctl(uffd, UFFDIO_WRITEPROTECT, &protect);
-	/* Until its owner has faulted there, or so */
+	/* Wait until the owner has probably faulted there. */
 	answers = LOAD(&done[ANSWER]);
 	for (i = random_below(2000); i && LOAD(&done[ANSWER]) == answers; i--)
 		sched_yield();
@@ -321,7 +322,7 @@ static void *answer(void *arg)
 		else
 			ok = !ioctl(uffd, UFFDIO_ZEROPAGE, &zero);
 		count(ANSWER, ok);
-		/* Not registered any more, or there already: look again. */
+		/* No longer registered, or already present: make the fault retry. */
 		if (!ok)
 			ioctl(uffd, UFFDIO_WAKE, &range);
 	}
@@ -359,8 +360,8 @@ static void neighbour(char *p)
 #define TEXT MNT "/text"
 
 /*
- * A breakpoint moves with its page. One a stirrer. It may survive close(): a child
- * that was forked meanwhile has the uprobe until it exits.
+ * A breakpoint moves with its page. Each stirrer has a breakpoint. It may survive
+ * close(): a child that was forked meanwhile has the uprobe until it exits.
  */
 static void probe(char *p, long me)
 {
@@ -383,7 +384,7 @@ static void probe(char *p, long me)
 	count(PROBE, ok);
 }
 
-/* What the mappings are, by all that tells */
+/* Look at the mappings by every interface that shows them. */
 static void look(char *p)
 {
 	static const char *const files[] = { "maps", "smaps", "numa_maps", "smaps_rollup" };
@@ -431,7 +432,7 @@ static void *stirrer(void *arg)
 			madvise(all, SIZE, advice[i + 1]);
 			break;
 		case 3:
-			/* The anonymous ones */
+			/* The anonymous areas */
 			all = LOAD(&areas[random_below(2)].base);
 			count(COLLAPSE, !madvise(all, SIZE, MY_COLLAPSE));
 			break;
@@ -472,9 +473,10 @@ static void *stirrer(void *arg)
 }
 
 /*
- * The child has every page as it was at the fork: no older than the version that
- * was settled before, whole but for a write that was under way, and it stays so.
- * Whatever was given up, or moved, since the numbers were taken is not judged.
+ * The child has every page as it was at the fork. The page is no older than the version
+ * that was settled before. It is whole, unless a write was in progress. It does not
+ * change. The child does not judge a page that was dropped, or an area that was moved,
+ * after the numbers were taken.
  */
 static struct numbers before[NR_AREAS][PAGES];
 static uint32_t moves_before[NR_AREAS];
@@ -523,7 +525,7 @@ static int child(void)
 		if (!a->private || (moves_before[i] & 1))
 			continue;
 		if (sigsetjmp(refused, 0)) {
-			/* Not there: moved at the time, or lost? */
+			/* The page is not there: was it moved at the time, or lost? */
 			if (LOAD(&a->shared->moves) == moves_before[i])
 				return 3;
 			continue;
@@ -582,7 +584,7 @@ static const char *make(struct area *a)
 			return why ?: strerror(errno);
 	}
 	a->shared = mmap(NULL, sizeof(*a->shared), RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	/* Both aligned, with room around. */
+	/* Both places are aligned, with room around them. */
 	a->place[0] = map_area(SIZE, false, PROT_NONE);
 	a->place[1] = map_area(SIZE, false, PROT_NONE);
 	a->base = a->place[0];
@@ -592,7 +594,7 @@ static const char *make(struct area *a)
 	return NULL;
 }
 
-/* Where there are uprobes: a file of code for them */
+/* If there are uprobes, make a file of code for them. */
 static void make_text(void)
 {
 	uint64_t code[STIRRERS] = { text_word(), text_word() };
@@ -672,7 +674,7 @@ int main(void)
 	for (i = 0; i < STIRRERS; i++)
 		stirrers[i] = start(stirrer, (void *)(long)i);
 	tell = now();
-	/* Longer where the machine is so slow that something was not done yet. */
+	/* Run longer on a slow machine, until each operation was done. */
 	for (end = tell + seconds;
 	     now() < end || (!each_done() && now() < end + 9 * seconds);) {
 		fork_one();
@@ -683,7 +685,7 @@ int main(void)
 		}
 	}
 	STORE(&stop, 1);
-	/* Owners may wait for a stirrer to allow, or for an answer. */
+	/* Owners may wait for a stirrer to restore permissions, or for an answer. */
 	for (i = 0; i < STIRRERS; i++)
 		pthread_join(stirrers[i], NULL);
 	for (i = 0; i < NR_AREAS; i++)

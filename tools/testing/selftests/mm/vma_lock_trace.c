@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The trace events vma_lock:*: each has a thing that makes it happen, and tells
- * of the address or of the VMA where it happened.
+ * The trace events vma_lock:*. The test triggers each event, and checks that it
+ * reports the address or the VMA.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -26,7 +26,7 @@ static void write_file(const char *path, const char *text)
 	close(fd);
 }
 
-/* How many lines of the trace have both */
+/* How many lines of the trace contain both strings */
 static long lines(const char *event, const char *what)
 {
 	static char line[512];
@@ -48,7 +48,7 @@ static void on_segv(int sig)
 	siglongjmp(refused, 1);
 }
 
-/* Gives back pages and touches them again, as the others do in the same VMA */
+/* Drop pages and touch them again, concurrently with others in the same VMA. */
 static void *faulter(void *arg)
 {
 	static __thread size_t at;
@@ -101,7 +101,7 @@ int main(void)
 	snprintf(none, sizeof(none), "address=0x%lx reason=no_vma", (long)nowhere);
 	tell("vma_lock_fallback:", none);
 
-	/* Until a writer has had to wait, and readers have met a writer */
+	/* Run until a writer has had to wait, and readers have met a writer. */
 	for (i = 0; i < FAULTERS; i++)
 		t[i] = start(faulter, NULL);
 	end = now() + 20 * race_seconds();
@@ -110,7 +110,7 @@ int main(void)
 			mprotect(area, SPAN, PROT_READ);
 			mprotect(area, SPAN, PROT_READ | PROT_WRITE);
 		}
-		/* They leave it alone for as long as it takes to become hot. */
+		/* Leave the VMA alone long enough for it to become hot. */
 		for (i = 0; i < 200; i++)
 			sched_yield();
 	} while (now() < end &&
@@ -127,7 +127,7 @@ int main(void)
 	tell("vma_lock_hot:", what);
 	tell("vma_lock_cold:", what);
 
-	/* Turned off, they are silent. */
+	/* Disabled events report nothing. */
 	write_file(TRACEFS "/trace", "\n");
 	if (!sigsetjmp(refused, 1))
 		LOAD(nowhere);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Uprobes against whatever changes the VMAs that have their breakpoints. A
- * breakpoint is a private copy of a page of the file; when the uprobe is removed
- * the copy goes, and where the file has a huge page the page table goes, too.
- * No test waits for a time to pass; the last two run for race_seconds(). They need
- * nothing of the VMA lock, and so run on 6.1 without it, too. Huge pages of files
- * need CONFIG_BASE_FULL.
+ * Uprobes, concurrently with changes of the VMAs that have their breakpoints. A
+ * breakpoint is a private copy of a page of the file. When the uprobe is removed
+ * the copy goes. If the file has a huge page there, the page table goes, too.
+ * No test waits for a time to pass. The last two run for race_seconds(). The tests do
+ * not need the VMA lock, so they run on 6.1 without it, too. Huge pages of files need
+ * CONFIG_BASE_FULL.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -25,9 +25,9 @@
 #define THREADS 3
 #define RX (PROT_READ | PROT_EXEC)
 
-static uint64_t original;	/* what a page is, again and again */
+static uint64_t original;	/* the word that fills each page */
 static int fd, stop, bad;
-static char *room, *base;	/* where all VMAs are; where the file is now */
+static char *room, *base;	/* the place for all VMAs; where the file is now */
 
 static void fail(const char *what)
 {
@@ -35,7 +35,7 @@ static void fail(const char *what)
 		printf("# %s\n", what);
 }
 
-/* Memory that may go while it is used */
+/* Memory that may be unmapped while it is used */
 static __thread sigjmp_buf refused;
 static __thread bool may_be_refused;
 
@@ -46,7 +46,7 @@ static void on_segv(int sig)
 	signal(sig, SIG_DFL);
 }
 
-/* At the beginning of a page of the file */
+/* A uprobe at the beginning of a page of the file */
 static int must_probe(size_t page, bool all)
 {
 	int event = open_uprobe(TEXT, page * PAGE, all);
@@ -61,7 +61,7 @@ static uint64_t at(const char *p, size_t page)
 	return LOAD((const uint64_t *)(p + page * PAGE));
 }
 
-/* Run what is there: it returns, with a breakpoint or without. */
+/* Run the code of a page. It returns, with a breakpoint or without. */
 static void run_at(const char *p, size_t page)
 {
 	((void (*)(void))(uintptr_t)(p + page * PAGE))();
@@ -75,8 +75,8 @@ static char *map_text(char *p, size_t first, size_t pages, int prot)
 }
 
 /*
- * Where the file has been. Of the same file, for a thread that thinks that it is
- * still there may give the range its protection back.
+ * Fill the old place of the file. Map the same file there: a thread that still uses
+ * the old place may give the range its protection back.
  */
 static void vacate(char *p, size_t pages)
 {
@@ -90,9 +90,9 @@ static bool move(char *from, size_t pages, size_t new_pages, char *to)
 }
 
 /*
- * The kernel checks the counters of an mm when the last reference to it goes. A
- * CPU that was idle or ran a kernel thread since the process ended may have one,
- * which it gives back when it runs another process.
+ * The kernel checks the counters of an mm when the last reference to it is dropped. A
+ * CPU that was idle or ran a kernel thread since the process ended may have a
+ * reference. It drops that when it runs another process.
  */
 static void free_lazy_mms(void)
 {
@@ -108,7 +108,7 @@ static void free_lazy_mms(void)
 	sched_setaffinity(0, sizeof(old), &old);
 }
 
-/* What the kernel has said since the log was opened of counters that are wrong */
+/* Count the kernel's reports of wrong counters since the log was opened. */
 static int count_bad_mms(int log)
 {
 	char record[8192];
@@ -130,7 +130,7 @@ static int count_bad_mms(int log)
 	}
 }
 
-/* Runs FN in a child, of which the kernel has to find everything again. */
+/* Run FN in a child. The kernel must free all of its memory, by its counters. */
 static void in_child(const char *name, bool (*fn)(void))
 {
 	int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK), status, lost;
@@ -155,9 +155,9 @@ static void in_child(const char *name, bool (*fn)(void))
 }
 
 /*
- * Two pages, the first of which moves away and grows, and moves back: that merges
- * it with the second. The breakpoint that it has must come along, and no other
- * be put in its way.
+ * Two pages. The first moves away and grows, and moves back, which merges it with the
+ * second. Its breakpoint must move with it. No other breakpoint may be put into the
+ * place that it moves to.
  */
 static bool away_and_back(void)
 {
@@ -175,8 +175,8 @@ static bool away_and_back(void)
 }
 
 /*
- * What a move has grown by has breakpoints, whether it was merged with what is
- * there or not.
+ * The pages by which a move has grown the mapping get breakpoints, whether or not the
+ * mapping was merged with a neighbour.
  */
 static bool grown(void)
 {
@@ -188,7 +188,7 @@ static bool grown(void)
 		event[i] = must_probe(i, true);
 	map_text(p, 0, 1, RX);
 	ok = move(p, 1, 2, q);
-	/* Between it and page 3 is room for page 2. */
+	/* There is room for page 2 between the mapping and page 3. */
 	map_text(q + 3 * PAGE, 3, 1, RX);
 	ok = ok && move(q, 2, 2, p) && move(p, 2, 3, q);
 	for (i = 0; i < 4; i++)
@@ -201,7 +201,7 @@ static bool grown(void)
 	return ok;
 }
 
-/* Threads that read and run the first pages of the file, where it is at the time */
+/* Threads that read and run the first pages of the file at its current place */
 
 static __thread unsigned int seed;
 
@@ -225,7 +225,7 @@ static void *reader(void *arg)
 			run_at(p, page);
 			continue;
 		}
-		/* A breakpoint is at the beginning, and nowhere else. */
+		/* A breakpoint is at the beginning of a page, and nowhere else. */
 		if (LOAD((const uint64_t *)(p + page * PAGE + 8)) != original)
 			fail("not what the file has");
 		if (LOAD((const uint64_t *)(p + (page + 1) * PAGE - 8)) !=
@@ -242,9 +242,9 @@ static void check_original(size_t page)
 }
 
 /*
- * fork() copies breakpoints to a child in which nobody wants them: the first hit
- * there removes them, and the page tables with the last, while other threads of
- * the child run in them.
+ * fork() copies breakpoints to a child that has no use for them. The first hit there
+ * removes them, and with the last breakpoint its page table. Meanwhile other threads
+ * of the child run in these pages.
  */
 static int child(size_t page)
 {
@@ -307,7 +307,7 @@ static void remove_in_child(void)
 			 rounds, collapsed, status);
 }
 
-/* What does not move the VMA: concurrently with the uprobes' coming and going */
+/* Changes that do not move the VMA, concurrently with uprobes that come and go */
 static void *stirrer(void *arg)
 {
 	seed = 100;
@@ -315,7 +315,7 @@ static void *stirrer(void *arg)
 		char *p = LOAD(&base), *some = p + next() % HOT * PAGE;
 		size_t size = (1 + next() % HOT) * PAGE;
 
-		/* The mapping may move meanwhile: what is in its place bears it. */
+		/* The mapping may move meanwhile. No harm is done to what replaces it. */
 		switch (next() % 6) {
 		case 0:
 			madvise(some, size, MADV_DONTNEED);
@@ -340,8 +340,9 @@ static void *stirrer(void *arg)
 }
 
 /*
- * What moves it: by the thread that removes the uprobe. 6.1 looks for the VMAs
- * that have it before it takes mmap_lock, and misses one that moves meanwhile.
+ * Changes that move the VMA. The thread that removes the uprobe makes them. 6.1 looks
+ * for the VMAs that have the uprobe before it takes mmap_lock, and misses a VMA that
+ * moves meanwhile.
  */
 static void change(void)
 {
@@ -355,7 +356,7 @@ static void change(void)
 		map_text(p, 0, PAGES, RX);
 		break;
 	case 1:
-		/* Away and back, grown, and so merged on the way back */
+		/* Move away and grow. The way back then merges. */
 		if (move(p, cut, cut + 1, spare)) {
 			if (!move(spare, cut, cut, p))
 				map_text(p, 0, cut, RX);
@@ -363,7 +364,7 @@ static void change(void)
 		}
 		break;
 	default:
-		/* Not if it is more than one VMA. */
+		/* Fails if the mapping is more than one VMA. */
 		if (!move(p, PAGES, PAGES, other)) {
 			vacate(other, PAGES);
 			map_text(p, 0, PAGES, RX);
