@@ -151,7 +151,7 @@ touched()
 	git -C "$TREE" diff --name-only base HEAD -- 'mm/*.c' ':!mm/vma_*' | sed 's/c$/o/' |
 		while read -r f; do [ ! -e "$BUILD/step-x86_64/$f" ] || echo "$f"; done
 	git -C "$TREE" grep -q 'select ARCH_SUPPORTS_PER_VMA_LOCK' "$1" -- arch/x86/Kconfig || return 0
-	for f in mm/vma_lock mm/vma_fault mm/vma_read mm/vma_gup; do
+	for f in mm/vma_{lock,fault,read,gup,pieces}; do
 		! git -C "$TREE" cat-file -e "$1:$f.c" 2> /dev/null || echo "$f.o"
 	done
 }

@@ -338,6 +338,46 @@ static char *map_tail(void)
 	return tail;
 }
 
+/*
+ * Each thread writes to a page that fork() copies early, and then to one that it
+ * copies late. The child must not have the second write without the first. Two of the
+ * threads make the first write by /proc/self/mem, which uses no TLB entry. (A write
+ * through a pin would not do: fork() copies a pinned page at once.)
+ */
+static uint64_t *early, *late;
+
+static void *in_order(void *arg)
+{
+	long mine = (long)arg;
+	uint64_t value;
+
+	for (value = 1; !stopped(); value++) {
+		if (!mine)
+			__atomic_store_n(&early[mine], value, __ATOMIC_SEQ_CST);
+		else if (pwrite(mem, &value, sizeof(value), (uintptr_t)&early[mine]) != sizeof(value))
+			fail();
+		__atomic_store_n(&late[mine], value, __ATOMIC_SEQ_CST);
+	}
+	return NULL;
+}
+
+static void fork_in_order(void)
+{
+	int status, i;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		ksft_exit_fail_msg("fork: %s\n", strerror(errno));
+	if (!pid) {
+		for (i = 0; i < THREADS; i++)
+			if (early[i] - late[i] > 1)
+				_exit(1);
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status)
+		fail();
+}
+
 /* exec() takes the address space away from threads that fault in it. */
 static void exec_child(void)
 {
@@ -953,7 +993,7 @@ int main(int argc, char **argv)
 	need_per_vma_lock();
 	only = argc > 1 ? argv[1] : NULL;
 	if (!only)
-		ksft_set_plan(30);
+		ksft_set_plan(31);
 	sigaction(SIGSEGV, &sa, NULL);
 	/* For mappings of hugetlbfs that get no huge page */
 	sigaction(SIGBUS, &sa, NULL);
@@ -980,6 +1020,10 @@ int main(int argc, char **argv)
 	race("fork [B3]", owner, fork_child);
 	memset(area, 0, 16 * PAGE);
 	race("fork, pins", pin_owner, fork_child);
+	early = (uint64_t *)area;
+	late = (uint64_t *)(tail + TAIL - 2 * PAGE) + 1;
+	memset(area, 0, PAGE);
+	race("fork, order of writes", in_order, fork_in_order);
 	munmap(area, 16 * PAGE);
 	munmap(tail, TAIL);
 	area = p;
