@@ -124,8 +124,8 @@ struct vm_area_struct *__lock_fault_vma(struct mm_struct *mm,
 		if (unlikely(need_resched()))
 			might_resched();
 		if (unlikely(!kernel_fault_eligible(mm, regs))) {
-			vma_lock_fallback(mm, address,
-					  VMA_LOCK_FALLBACK_KERNEL);
+			count_vma_lock_fallback(mm, address,
+						VMA_LOCK_FALLBACK_KERNEL);
 			goto abort;
 		}
 	}
@@ -140,7 +140,7 @@ struct vm_area_struct *__lock_fault_vma(struct mm_struct *mm,
 	if (likely(__vma_fault_eligible(vma)))
 		return vma;
 	vma_end_read(vma);
-	vma_lock_fallback(mm, address, VMA_LOCK_FALLBACK_NOT_OPTED_IN);
+	count_vma_lock_fallback(mm, address, VMA_LOCK_FALLBACK_NOT_OPTED_IN);
 abort:
 	count_vm_vma_lock_event(VMA_LOCK_ABORT);
 	return NULL;
@@ -186,7 +186,7 @@ unsigned int fault_retry_flags(unsigned int flags, vm_fault_t fault)
 	if (fault & VM_FAULT_MMAP_LOCK)
 		return flags | FAULT_FLAG_MMAP_LOCK | FAULT_FLAG_COUNTED;
 	if (second) {
-		vma_lock_fallback(current->mm, 0, VMA_LOCK_FALLBACK_RETRIES);
+		count_vma_lock_fallback(current->mm, 0, VMA_LOCK_FALLBACK_RETRIES);
 		flags |= FAULT_FLAG_MMAP_LOCK;
 	}
 	return flags | FAULT_FLAG_TRIED;
@@ -213,7 +213,7 @@ vm_fault_t fault_need_mmap_lock(struct vm_area_struct *vma, unsigned int flags)
 {
 	if (!(flags & FAULT_FLAG_VMA_LOCK))
 		return 0;
-	vma_lock_fallback(vma->vm_mm, vma->vm_start, VMA_LOCK_FALLBACK_DEVICE);
+	count_vma_lock_fallback(vma->vm_mm, vma->vm_start, VMA_LOCK_FALLBACK_DEVICE);
 	return fault_start_over(vma);
 }
 
@@ -228,7 +228,7 @@ vm_fault_t __fault_anon_prepare(struct vm_area_struct *vma, unsigned int flags)
 
 	/* Only try: a writer that holds mmap_lock may be waiting for @vma. */
 	if (!mmap_read_trylock(mm)) {
-		vma_lock_fallback(mm, vma->vm_start, VMA_LOCK_FALLBACK_ANON_VMA);
+		count_vma_lock_fallback(mm, vma->vm_start, VMA_LOCK_FALLBACK_ANON_VMA);
 		if (READ_ONCE(mm->vma_lock.first_touches) < U8_MAX)
 			WRITE_ONCE(mm->vma_lock.first_touches,
 				   READ_ONCE(mm->vma_lock.first_touches) + 1);

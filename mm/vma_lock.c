@@ -340,7 +340,7 @@ static int vma_drain(struct vm_area_struct *vma, bool killable)
  * reader that takes its reference later comes after A' and sees the sequence.
  * If there are no users at all, the mm is being torn down.
  */
-static bool mm_has_no_others(struct mm_struct *mm)
+static bool mm_writer_is_alone(struct mm_struct *mm)
 {
 	int users = atomic_read_acquire(&mm->mm_users);
 
@@ -351,7 +351,7 @@ static bool mm_has_no_others(struct mm_struct *mm)
 static bool mm_has_no_readers(struct mm_struct *mm)
 {
 	/* Pairs with A: set before a reader publishes itself, never cleared. */
-	return !READ_ONCE(mm->vma_lock.used) || mm_has_no_others(mm);
+	return !READ_ONCE(mm->vma_lock.used) || mm_writer_is_alone(mm);
 }
 
 /* From here on every new reader sees all VMAs write-locked. */
@@ -583,14 +583,14 @@ void vma_unmark_detached_all(struct maple_tree *tree)
 }
 
 /**
- * vma_lock_free_now - may the VMA be freed without a grace period?
+ * vma_can_free_now - may the VMA be freed without a grace period?
  * @vma: a VMA in no tree
  *
  * Yes if the VMA never was in a tree, or if no other task could have found it.
  *
  * Context: Any.
  */
-bool vma_lock_free_now(const struct vm_area_struct *vma)
+bool vma_can_free_now(const struct vm_area_struct *vma)
 {
 	if (vma_lock_refs(vma) & VMA_LOCK_NEW)
 		return true;
@@ -600,7 +600,7 @@ bool vma_lock_free_now(const struct vm_area_struct *vma)
 	 * lock_vma_under_rcu() and vma_lock_next(). It does not find the VMA.
 	 */
 	smp_mb();
-	if (mm_has_no_others(vma->vm_mm))
+	if (mm_writer_is_alone(vma->vm_mm))
 		return true;
 	/* Otherwise a reader could lock it now, and beyond the grace period. */
 	WARN_ON_ONCE(vma_is_attached(vma));
@@ -807,15 +807,15 @@ void vma_lock_exit(struct task_struct *tsk)
 }
 
 /**
- * vma_lock_fallback - count and trace a fallback to mmap_lock
+ * count_vma_lock_fallback - count and trace a fallback to mmap_lock
  * @mm: the mm
  * @address: the address of the access, some address of the VMA, or 0
  * @reason: VMA_LOCK_FALLBACK_*, as in /proc/vmstat and in the trace event
  *
  * Context: Any.
  */
-void vma_lock_fallback(struct mm_struct *mm, unsigned long address,
-		       enum vm_event_item reason)
+void count_vma_lock_fallback(struct mm_struct *mm, unsigned long address,
+			     enum vm_event_item reason)
 {
 	count_vm_vma_lock_event(reason);
 	trace_vma_lock_fallback(mm, address, reason);
@@ -900,7 +900,7 @@ miss:
 	count_vm_vma_lock_event(VMA_LOCK_MISS);
 abort:
 	rcu_read_unlock();
-	vma_lock_fallback(mm, address, why);
+	count_vma_lock_fallback(mm, address, why);
 	count_vm_vma_lock_event(VMA_LOCK_ABORT);
 	return NULL;
 }
@@ -942,6 +942,6 @@ struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm,
 {
 	/* get_task_mm() takes a reference to another mm without ordering. */
 	if (mm != current->mm)
-		smp_mb(); /* reference first; pairs with vma_lock_free_now() */
+		smp_mb(); /* reference first; pairs with vma_can_free_now() */
 	return lock_vma(mm, address, false);
 }

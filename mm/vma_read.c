@@ -26,7 +26,7 @@ static struct vm_area_struct *lock_vma_briefly(struct mm_struct *mm,
  * @addr: the address
  *
  * For callers that look at one VMA, and that take mmap_lock if this returns
- * NULL. vma_read_unlock() releases either lock.
+ * NULL. unlock_vma_or_mm() releases either lock.
  *
  * Context: Does not sleep.
  * Return: the VMA, locked, or NULL: no VMA, a writer, or the switch is off.
@@ -185,7 +185,7 @@ again:
  * lookup and a lock for each VMA. The two references are the task's and the
  * reader's.
  */
-static bool mm_is_ours_alone(struct mm_struct *mm)
+static bool mm_reader_is_alone(struct mm_struct *mm)
 {
 	return current->mm == mm && atomic_read(&mm->mm_users) <= 2;
 }
@@ -257,7 +257,7 @@ struct vm_area_struct *vma_reader_next(struct vma_reader *reader,
 {
 	if (reader->mmap_locked)
 		return vma_reader_next_mmap_locked(reader, addr);
-	if (vma_lock_is_on() && !mm_is_ours_alone(reader->mm))
+	if (vma_lock_is_on() && !mm_reader_is_alone(reader->mm))
 		return vma_reader_lock_next(reader, addr);
 	vma_reader_stop(reader);
 	return vma_reader_next_mmap_locked(reader, addr);
@@ -290,7 +290,7 @@ struct vm_area_struct *vma_reader_find(struct vma_reader *reader,
 		return vma;
 	vma_reader_stop(reader);
 
-	if (vma_lock_is_on() && !mm_is_ours_alone(mm)) {
+	if (vma_lock_is_on() && !mm_reader_is_alone(mm)) {
 		vma = lock_vma_under_rcu(mm, addr);
 		if (vma && is_vm_hugetlb_page(vma)) {
 			vma_end_read(vma);

@@ -96,14 +96,14 @@ int vma_start_write_mmap_file(struct mm_struct *mm, struct file *file);
 void __vma_mark_attached(struct vm_area_struct *vma);
 void vma_mark_detached(struct vm_area_struct *vma);
 void vma_unmark_detached_all(struct maple_tree *tree);
-bool vma_lock_free_now(const struct vm_area_struct *vma);
+bool vma_can_free_now(const struct vm_area_struct *vma);
 bool vma_start_read(struct vm_area_struct *vma);
 void vma_read_may_sleep(struct vm_area_struct *vma);
 void vma_end_read(struct vm_area_struct *vma);
 void vma_lock_fork(struct task_struct *tsk);
 void vma_lock_exit(struct task_struct *tsk);
-void vma_lock_fallback(struct mm_struct *mm, unsigned long address,
-		       enum vm_event_item reason);
+void count_vma_lock_fallback(struct mm_struct *mm, unsigned long address,
+			     enum vm_event_item reason);
 void *vma_tree_walk(struct ma_state *mas);
 struct vm_area_struct *lock_own_vma_under_rcu(struct mm_struct *mm,
 					      unsigned long address);
@@ -161,7 +161,7 @@ static inline void mm_migration_unlock(struct mm_struct *mm, bool moves)
 }
 
 /* For callers that cannot fail, and that move no pages without mmap_lock */
-static inline void mm_migration_wait(struct mm_struct *mm)
+static inline void mm_migration_read_lock(struct mm_struct *mm)
 {
 	down_read(&mm->vma_lock.migration);
 }
@@ -244,7 +244,7 @@ vma_start_write_killable(struct vm_area_struct *vma)
 }
 
 /**
- * vma_start_write_none - hold mmap_lock for write, with no VMA locked yet
+ * vma_start_write_narrow - hold mmap_lock for write, with no VMA locked yet
  * @mm: the mm, mmap_lock just taken for write
  *
  * Part of mmap_write_lock_narrow(): the caller write-locks each VMA before it
@@ -252,7 +252,7 @@ vma_start_write_killable(struct vm_area_struct *vma)
  * instead of the number before it. The reader must then see the changes of the
  * previous hold, which mmap_lock has made visible to this writer.
  */
-static inline void vma_start_write_none(struct mm_struct *mm)
+static inline void vma_start_write_narrow(struct mm_struct *mm)
 {
 	VM_WARN_ON_ONCE(mm->vma_lock.mm_lock_seq & VMA_SEQ_MASK);
 	smp_store_release(&mm->vma_lock.mm_lock_seq, /* B, with B' */
@@ -393,7 +393,7 @@ static inline int mm_migration_lock(struct mm_struct *mm, bool moves)
 	return 0;
 }
 static inline void mm_migration_unlock(struct mm_struct *mm, bool moves) { }
-static inline void mm_migration_wait(struct mm_struct *mm) { }
+static inline void mm_migration_read_lock(struct mm_struct *mm) { }
 static inline void vma_lock_init(struct vm_area_struct *vma) { }
 static inline void vma_start_write(struct vm_area_struct *vma) { }
 static inline int vma_start_write_killable(struct vm_area_struct *vma)
@@ -404,7 +404,7 @@ static inline bool vma_try_start_write(struct vm_area_struct *vma)
 {
 	return true;
 }
-static inline void vma_start_write_none(struct mm_struct *mm) { }
+static inline void vma_start_write_narrow(struct mm_struct *mm) { }
 static inline void vma_start_write_all(struct mm_struct *mm) { }
 static inline int vma_start_write_all_killable(struct mm_struct *mm)
 {
@@ -440,7 +440,7 @@ static inline void vma_lock_exit(struct task_struct *tsk) { }
 static inline void vma_mark_attached(struct vm_area_struct *vma) { }
 static inline void vma_mark_detached(struct vm_area_struct *vma) { }
 static inline void vma_unmark_detached_all(struct maple_tree *tree) { }
-static inline bool vma_lock_free_now(const struct vm_area_struct *vma)
+static inline bool vma_can_free_now(const struct vm_area_struct *vma)
 {
 	return true;
 }

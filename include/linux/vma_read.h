@@ -149,8 +149,8 @@ static inline unsigned long mlock_piece_end(const struct vm_area_struct *vma,
 }
 
 /* Release what vma_try_read_lock() locked, or mmap_lock if it returned NULL. */
-static inline void vma_read_unlock(struct mm_struct *mm,
-				   struct vm_area_struct *locked)
+static inline void unlock_vma_or_mm(struct mm_struct *mm,
+				    struct vm_area_struct *locked)
 {
 	if (locked)
 		vma_end_read(locked);

@@ -57,7 +57,7 @@ static inline bool mmap_write_trylock(struct mm_struct *mm)
 static inline void mmap_write_lock_narrow(struct mm_struct *mm)
 {
 	down_write(&mm->mmap_lock);
-	vma_start_write_none(mm);
+	vma_start_write_narrow(mm);
 }
 
 static inline void mmap_write_unlock(struct mm_struct *mm)

@@ -91,7 +91,7 @@ static const struct {
 	{ "attach-relaxed", "vma_mark_attached() is no release" },
 	{ "remote-no-barrier", "no smp_mb() between taking a foreign mm and the lookup" },
 	{ "free-no-barrier", "no smp_mb() between the removal and reading mm_users" },
-	{ "free-users-early", "vma_lock_free_now() reads mm_users before the removal" },
+	{ "free-users-early", "vma_can_free_now() reads mm_users before the removal" },
 	{ "free-users-relaxed", "it reads mm_users without acquire" },
 	{ "hot-no-barrier", "A: the claim of a slot orders nothing" },
 	{ "hot-no-recheck", "that the VMA is hot is not read again after the claim" },
@@ -724,7 +724,7 @@ struct alone : base<alone, 1> {
 	{
 		return mm_users.load(is(FREE_USERS_RELAXED) ? relaxed : acquire, $) == 1;
 	}
-	/* vma_lock_free_now(). EARLY is its answer from before the removal. */
+	/* vma_can_free_now(). EARLY is its answer from before the removal. */
 	bool free_now(bool early)
 	{
 		if (is(FREE_USERS_EARLY))

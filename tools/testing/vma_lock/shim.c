@@ -322,7 +322,7 @@ struct vm_area_struct *vm_area_alloc(struct mm_struct *mm, unsigned long start,
 
 void vm_area_free(struct vm_area_struct *vma)
 {
-	if (!vma_lock_free_now(vma))
+	if (!vma_can_free_now(vma))
 		synchronize_rcu();
 	/* For builds without a sanitizer: a reader soon fails with this. */
 	memset(vma, 0x6b, sizeof(*vma));

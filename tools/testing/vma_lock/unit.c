@@ -273,7 +273,7 @@ static void test_new(void)
 	vma_assert_detached(vma);
 	EXPECT(!readable(vma));
 	EXPECT(vma_lock_refs(vma) == (VMA_LOCK_NEW | VMA_LOCK_DETACHED));
-	EXPECT(vma_lock_free_now(vma));
+	EXPECT(vma_can_free_now(vma));
 	vm_area_free(vma);
 }
 
@@ -636,20 +636,20 @@ static void test_free_now(void)
 	struct mm_struct other;
 
 	mm_init(&other, 1);
-	EXPECT_WARNING(EXPECT(!vma_lock_free_now(one)));	/* attached, users */
+	EXPECT_WARNING(EXPECT(!vma_can_free_now(one)));	/* attached, users */
 	mmap_write_lock(&mm);
 	vma_mark_detached(one);
-	EXPECT(!vma_lock_free_now(one));
+	EXPECT(!vma_can_free_now(one));
 	atomic_set(&mm.mm_users, 1);
-	EXPECT(vma_lock_free_now(one));
+	EXPECT(vma_can_free_now(one));
 	current->flags = PF_KTHREAD;
-	EXPECT(!vma_lock_free_now(one));
+	EXPECT(!vma_can_free_now(one));
 	atomic_set(&mm.mm_users, 0);
-	EXPECT(vma_lock_free_now(one));
+	EXPECT(vma_can_free_now(one));
 	atomic_set(&mm.mm_users, 1);
 	current->flags = 0;
 	current->mm = &other;
-	EXPECT(!vma_lock_free_now(one));
+	EXPECT(!vma_can_free_now(one));
 	current->mm = &mm;
 	mmap_write_unlock(&mm);
 }
@@ -1564,7 +1564,7 @@ static void test_exit_reused(void)
 	mmap_write_lock(&mm);
 	vma_mark_detached(one);
 	mmap_write_unlock(&mm);
-	EXPECT(vma_lock_free_now(one));
+	EXPECT(vma_can_free_now(one));
 
 	mm_init(&mm, 2);
 	*one = vma;
@@ -1716,7 +1716,7 @@ static void test_asserts(void)
 	EXPECT_WARNING(vma_assert_locked(one));
 	EXPECT_WARNING(vma_mark_detached(one));
 	vma_assert_stable(one);
-	EXPECT_WARNING(vma_start_write_none(&mm));
+	EXPECT_WARNING(vma_start_write_narrow(&mm));
 	mmap_write_unlock(&mm);
 	EXPECT_WARNING(vma_assert_stable(two));
 	EXPECT(read_lock(two));

@@ -34,7 +34,7 @@
 /* Shared with the child processes. This process makes sure that all of them end. */
 static struct {
 	pid_t sleeper;
-	int ready, done;
+	int ready, done, stored;
 	int failed, held;	/* the server: has failed a read, holds a read */
 } *shared;
 
@@ -203,10 +203,21 @@ static bool do_own(void)
 	return !mprotect(page, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC);
 }
 
+static bool do_fork(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	return waitpid(pid, &status, 0) == pid && !status;
+}
+
 static const struct call {
 	const char *name;
 	bool (*call)(void);
 	bool own;		/* must wait in any case */
+	bool store;		/* while it waits, other threads write to present pages */
 	const char *device;	/* the device that the call needs */
 } calls[] = {
 	{ "mmap", do_mmap },
@@ -224,6 +235,8 @@ static const struct call {
 	{ "mmap of a PCM device", do_pcm, .device = PCM },
 	{ "a stack that grows", do_stack },
 	{ "mprotect of the VMA with the fault", do_own, true },
+	/* The fault may wait for a thread of the same process, which writes first. */
+	{ "fork", do_fork, true, .store = true },
 };
 
 /* A frozen file system */
@@ -434,11 +447,23 @@ static void *sleeper(void *arg)
 	return NULL;
 }
 
-static void process(int go)
+/* Another thread writes to a page of the area, which is present, and on its stack. */
+static void *writer(void *arg)
+{
+	char c;
+
+	if (read((long)arg, &c, 1) == 1) {
+		STORE(area, STAMP);
+		STORE(&shared->stored, 1);
+	}
+	return NULL;
+}
+
+static void process(int go, int store)
 {
 	int fd = open(way->file, O_RDWR);
 	struct stat st;
-	pthread_t t;
+	pthread_t t, w;
 	char c;
 
 	/* On FUSE this also makes the kernel ask the server for the size. */
@@ -453,11 +478,13 @@ static void process(int go)
 	munmap(area + AREA, HUGE - AREA);
 	memset(area, STAMP, AREA);
 	STORE(&shared->done, 0);
+	w = start(writer, (void *)(long)store);
 	t = start(sleeper, NULL);
 	if (read(go, &c, 1) != 1 || !call->call())
 		_exit(2);
 	STORE(&shared->done, 1);
 	pthread_join(t, NULL);
+	pthread_join(w, NULL);
 	_exit(0);
 }
 
@@ -509,21 +536,23 @@ static bool asleep(pid_t tid, bool in_call)
 static void test(bool on)
 {
 	bool waited = false, returned, all_right, want = call->own || !on;
-	int go[2], status = -1;
+	int go[2], store[2], status = -1;
 	pid_t pid;
 
 	if (!access(SWITCH, W_OK))
 		set_switch(on);
-	if (pipe(go))
+	if (pipe(go) || pipe(store))
 		ksft_exit_fail_msg("pipe: %s\n", strerror(errno));
 	memset(shared, 0, sizeof(*shared));
 	way->hold();
 	pid = child();
 	if (!pid) {
 		close(go[1]);
-		process(go[0]);
+		close(store[1]);
+		process(go[0], store[0]);
 	}
 	close(go[0]);
+	close(store[0]);
 	all_right = WAIT_FOR(LOAD(&shared->sleeper) && way->holds() &&
 			     asleep(shared->sleeper, false));
 	if (write(go[1], "", 1) != 1)
@@ -531,10 +560,16 @@ static void test(bool on)
 	all_right &= WAIT_FOR(LOAD(&shared->done) ||
 			      (waited = asleep(pid, true)));
 	returned = LOAD(&shared->done);
+	if (call->store && (write(store[1], "", 1) != 1 ||
+			    !WAIT_FOR(LOAD(&shared->stored)))) {
+		ksft_print_msg("a write to a present page waits\n");
+		all_right = false;
+	}
 	/* Did the sleeper sleep all the time? */
 	all_right &= asleep(shared->sleeper, false);
 	way->release();
 	close(go[1]);
+	close(store[1]);
 	if (!WAIT_FOR(ended(pid, &status))) {
 		/* Only after the release, which ends what the process waits for. */
 		kill(pid, SIGKILL);
