@@ -22,6 +22,7 @@ help:
 	@echo
 	@echo 'Change the series'
 	@echo '  make tree       lay out build/linux, a commit for each patch [KDIR=DIR] [FORCE=1]'
+	@echo '  make htmldocs   HTML of the documents, in build/htmldocs'
 	@echo '  make refresh    write the commits of build/linux back to this repository [FORCE=1]'
 	@echo '  make kernel     build a kernel [KERNEL=pervma|base|peer|debug|kcsan|kvm]'
 	@echo '  make clean      remove build/ [FORCE=1]'
@@ -72,6 +73,8 @@ latency:
 	@scripts/latency.sh
 stalls:
 	@scripts/stalls.sh
+htmldocs:
+	@scripts/htmldocs.sh
 mixed:
 	@scripts/mixed.sh
 conflicts:
@@ -119,4 +122,4 @@ kernel:
 clean:
 	@scripts/clean.sh $(call yes,FORCE,-f)
 
-.PHONY: help deps demo test check cost bench conflicts profile latency stalls page-in mixed vmtests programs serving modules kvm torture soak mutants tree refresh versions series apply rebase quilt-debian deb release kernel clean
+.PHONY: help deps demo test check cost bench conflicts profile latency stalls htmldocs page-in mixed vmtests programs serving modules kvm torture soak mutants tree refresh versions series apply rebase quilt-debian deb release kernel clean

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A long call in one thread, and how long mmap(), first touch and munmap() of a page
- * take in another thread meanwhile. Only samples that overlap with a call are counted.
+ * take in another thread meanwhile, and a fault in a VMA that stays. Only samples that
+ * overlap with a call are counted.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -69,6 +70,19 @@ static void compute(void)
 
 	while (now() < until)
 		touch(area);
+}
+
+/* Many short holds of mmap_lock. The mappings merge with no other. */
+static void map_small(void)
+{
+	int i;
+
+	for (i = 0; i < 1000; i++) {
+		char *p = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		must(p != MAP_FAILED && !munmap(p, 16 * PAGE), "mmap");
+	}
 }
 
 static void populate(void) { must(!madvise(area, size, 23), "MADV_POPULATE_WRITE"); }
@@ -258,6 +272,7 @@ static const struct {
 } calls[] = {
 	{ "nothing", nothing, idle },
 	{ "computation", fill, compute },
+	{ "mmap", nothing, map_small },
 	{ "MADV_POPULATE_WRITE", drop, populate },
 	{ "MAP_POPULATE", drop, map_populate },
 	{ "mlock", unlock_and_drop, do_mlock },
@@ -281,14 +296,14 @@ static const struct {
 
 #define NR_CALLS ((int)(sizeof(calls) / sizeof(*calls)))
 
-static long *total, *first;
+static long *total, *first, *fault;
 static long samples;
 
 static void *mapper(void *unused)
 {
 	unsigned long epoch;
-	long a, b, c, d;
-	char *p;
+	long a, b, c, d, e, f;
+	char *p, *stays = map(PAGE);
 
 	if (pinned)
 		pin(1);
@@ -303,13 +318,19 @@ static void *mapper(void *unused)
 		c = now();
 		must(!munmap(p, PAGE), "munmap");
 		d = now();
+		madvise(stays, PAGE, MADV_DONTNEED);
+		e = now();
+		*(volatile char *)stays = 1;
+		f = now();
 		if (!(epoch & 1) && epoch == __atomic_load_n(&calling, __ATOMIC_RELAXED))
 			continue;
 		if (samples < SAMPLES) {
 			total[samples] = d - a;
-			first[samples++] = c - b;
+			first[samples] = c - b;
+			fault[samples++] = f - e;
 		}
 	}
+	munmap(stays, PAGE);
 	return NULL;
 }
 
@@ -349,9 +370,11 @@ static void measure(int i, long ms)
 	munmap(other, size);
 	qsort(total, samples, sizeof(*total), by_length);
 	qsort(first, samples, sizeof(*first), by_length);
-	printf("%s %ld %ld %.1f %.1f %.1f %.1f %.1f %.1f\n", calls[i].name, n,
+	qsort(fault, samples, sizeof(*fault), by_length);
+	printf("%s %ld %ld %.1f %.1f %.1f %.1f %.1f %.1f %.1f %.1f %.1f\n", calls[i].name, n,
 	       samples, at(total, 0.5), at(total, 0.99), at(total, 0.999),
-	       at(total, 1), at(first, 0.5), at(first, 0.99));
+	       at(total, 1), at(first, 0.5), at(first, 0.99), at(fault, 0.5),
+	       at(fault, 0.99), at(fault, 0.999));
 	fflush(stdout);
 }
 
@@ -378,8 +401,8 @@ static void usage(FILE *f)
 
 	fprintf(f, "usage: stalls [-h] [-p] [-m MIB] [-s MILLISECONDS] [CALL]...\n"
 		"For each CALL: how often it was made and how many samples overlap; microseconds of\n"
-		"mmap(), first touch and munmap() together (50%%, 99%%, 99.9%%, longest), and of the touch\n"
-		"(50%%, 99%%).\n"
+		"mmap(), first touch and munmap() together (50%%, 99%%, 99.9%%, longest), of the touch\n"
+		"(50%%, 99%%), and of a fault in a VMA that stays (50%%, 99%%, 99.9%%).\n"
 		"  -m  how much the call is about (256)    -s  how long to measure (1500)\n"
 		"  -p  map on CPU 0, call on the others\nCALLs:");
 	for (i = 0; i < NR_CALLS; i++)
@@ -407,10 +430,12 @@ int main(int argc, char **argv)
 	}
 	total = malloc(SAMPLES * sizeof(*total));
 	first = malloc(SAMPLES * sizeof(*first));
-	must(total && first, "malloc");
+	fault = malloc(SAMPLES * sizeof(*fault));
+	must(total && first && fault, "malloc");
 	/* Touch these pages now, so that their faults are not measured. */
 	memset(total, 1, SAMPLES * sizeof(*total));
 	memset(first, 1, SAMPLES * sizeof(*first));
+	memset(fault, 1, SAMPLES * sizeof(*fault));
 	if (pinned)
 		pin(0);
 	warm_up();

@@ -5,14 +5,16 @@
 usage: stalls.py RAW PLOT.svg
 
 RAW has a line for each boot and call: KERNEL CALL CALLS SAMPLES, then microseconds of
-mmap(), first touch and munmap() together (50%, 99%, 99.9%, longest) and of the first
-touch (50%, 99%). Prints medians over the boots.
+mmap(), first touch and munmap() together (50%, 99%, 99.9%, longest), of the first touch
+(50%, 99%), and of a fault in a VMA that stays (50%, 99%, 99.9%). Prints medians over the
+boots.
 """
 import statistics
 import sys
 
 KERNELS = {"base": "6.1", "peer": "6.12", "pervma": "with the series"}
-COLUMNS = ["p50", "p99", "p99.9", "longest", "touch p50", "touch p99"]
+COLUMNS = ["p50", "p99", "p99.9", "longest", "touch p50", "touch p99",
+           "fault p50", "fault p99", "fault p99.9"]
 
 
 def read(path):
@@ -62,7 +64,7 @@ def main():
         sys.exit(0 if len(sys.argv) == 2 else 2)
     data = read(sys.argv[1])
     calls = list(dict.fromkeys(call for call, _ in data))
-    for column in ("p99", "p99.9", "touch p99"):
+    for column in ("p99", "p99.9", "touch p99", "fault p50", "fault p99", "fault p99.9"):
         table(data, calls, column)
     plot(data, calls, sys.argv[2])
 

@@ -10,7 +10,8 @@ usage: scripts/bench.sh [-h]     (make bench [QUICK=1] [WIS=DIR])
 
 Runs will-it-scale's cases for memory and some more (bench/) on four kernels in
 turn, each round once on each: base, peer (Debian's 6.12), and pervma with
-the switch off and on. Writes build/bench/report.md, with its plots and CSV.
+the switch off and on. Then it turns the switch off and on in pairs of windows of one boot,
+as make demo does. Writes build/bench/report.md, with its plots and CSV.
 
   QUICK=1       four cases, threads only, at 1, 2 and 4 tasks (under 10 minutes; else 90)
   WIS=DIR       runs the static NAME_threads and NAME_processes of will-it-scale in DIR instead,
@@ -123,3 +124,11 @@ done
 say "report"
 "$TOP/bench/report.py" "$csv" "$out" "$caption" \
 	"$(tree_version "$TREE")" "$(tree_version "$BUILD/linux-peer")"
+if [ -z "${WIS:-}" ]; then
+	pairs=100
+	[ -z "${QUICK:-}" ] || pairs=30
+	{
+		printf '\n## The switch off and on, in pairs of windows of one boot\n'
+		run_pairs $pairs "$out/pairs.txt"
+	} >> "$out/report.md"
+fi

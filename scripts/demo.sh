@@ -26,11 +26,4 @@ pairs=${LOAD_PAIRS:-0}
 "$TOP/scripts/kernel.sh" pervma
 bench_programs
 
-cpus=$(nproc)
-[ "$cpus" -le 4 ] || cpus=4
-say "running the loads, about $((pairs * 22 * 5 / 100 + 5)) s"
-raw=$BUILD/bench/demo.txt
-"$TOP/vm" -c "$cpus" -m 1024 -t $((300 + pairs * 2)) -f "$BUILD/bench/fault_load" -f "$TOP/bench/demo_rounds.sh" \
-	-- demo_rounds.sh "$pairs" "$cpus" < /dev/null | tee "$raw" | sed -un 's/^# /   /p'
-grep -q '^pair' "$raw" || die "the loads did not run, see $raw"
-/usr/bin/python3 "$TOP/bench/pairs.py" "$cpus" "$raw" | tee "$BUILD/bench/demo-table.txt"
+run_pairs "$pairs" "$BUILD/bench/demo.txt" | tee "$BUILD/bench/demo-table.txt"

@@ -7,7 +7,8 @@ declare -A groups=(
 	[demo]="linux-source-6.1 qemu-system-x86 busybox-static build-essential bc bison ccache cpio
 		file flex git kmod libelf-dev libssl-dev perl python3 rsync util-linux xz-utils"
 	[test]="qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross e2fsprogs relacy-dev
-		liburcu-dev sparse spin python3-docutils shellcheck b4 quilt"
+		liburcu-dev sparse spin python3-docutils python3-sphinx python3-sphinx-rtd-theme
+		graphviz shellcheck b4 quilt"
 	[full]="gcc-riscv64-linux-gnu qemu-system-misc"
 	[bench]="linux-source-6.12 python3-matplotlib"
 	[programs]="golang-go mmdebstrap e2fsprogs"
@@ -50,6 +51,7 @@ declare -A brings=(
 	[util-linux]=flock [xz-utils]=xz [gcc-aarch64-linux-gnu]=aarch64-linux-gnu-gcc
 	[libc6-dev-arm64-cross]=/usr/aarch64-linux-gnu/lib/libc.a [e2fsprogs]=mkfs.ext4
 	[relacy-dev]=/usr/include/relacy/relacy.hpp [liburcu-dev]=/usr/include/urcu.h [python3-docutils]=rst2html
+	[python3-sphinx]=sphinx-build [python3-sphinx-rtd-theme]=sphinx-build [graphviz]=dot
 	[gcc-riscv64-linux-gnu]=riscv64-linux-gnu-gcc [qemu-system-misc]=qemu-system-riscv64
 	[python3-matplotlib]=python3 [golang-go]=go [dpkg-dev]=dpkg-buildpackage
 	[linux-config-6.1]=/usr/src/linux-config-6.1

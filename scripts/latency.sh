@@ -24,8 +24,8 @@ bench_programs
 raw=$BUILD/bench/latency.txt
 rm -f "$raw"
 for ((round = 1; round <= rounds; round++)); do
-	say "round $round of $rounds"
 	for k in base peer pervma; do
+		say "round $round of $rounds, $k, about 20 seconds"
 		"$TOP/vm" -p -k "$k" -f "$BUILD/bench/map_latency" -b clocksource=tsc -- \
 			map_latency -p -r 2 -s 3000 | sed "s/^/$k $round /" >> "$raw"
 	done

@@ -381,3 +381,18 @@ full_diff()
 	rm -f "$BUILD/.full-diff"
 	diff_of "$TOP/$patch"
 }
+
+# run_pairs PAIRS RAW: threads fault and map, with the switch off and on in pairs of windows
+# of one boot. Prints a table to stdout, and progress to stderr.
+run_pairs()
+{
+	local pairs=$1 raw=$2 cpus
+	cpus=$(nproc)
+	[ "$cpus" -le 4 ] || cpus=4
+	say "running the loads, about $((pairs * 22 * 5 / 100 + 5)) s" >&2
+	"$TOP/vm" -c "$cpus" -m 1024 -t $((300 + pairs * 2)) -f "$BUILD/bench/fault_load" \
+		-f "$TOP/bench/demo_rounds.sh" -- demo_rounds.sh "$pairs" "$cpus" < /dev/null |
+		tee "$raw" | sed -un 's/^# /   /p' >&2
+	grep -q '^pair' "$raw" || die "the loads did not run, see $raw"
+	/usr/bin/python3 "$TOP/bench/pairs.py" "$cpus" "$raw"
+}

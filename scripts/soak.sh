@@ -6,14 +6,15 @@
 usage()
 {
 	cat <<EOF
-usage: scripts/soak.sh [-h] [HOURS [ARCH...]]     (make soak [HOURS=1] [ARCH=arm64])
+usage: scripts/soak.sh [-h] [HOURS [ARCH...]]
+       (make soak [HOURS=1] [ARCH=arm64] [KERNEL=debug])
 
 Runs for HOURS (1; 0.1 is a number, too), and until each test has run once on each ARCH
 (x86_64 and arm64). Runs the kselftests in turn in the debug kernel with lockdep, KASAN,
 DEBUG_VM, injected delays and allocations that fail, and on x86_64 also in a kernel with
 KCSAN. A race takes 20 seconds an HOUR (a minute at most), and vma_lock_torture takes five
-times that. Prints a line for each run and a table; build/soak/ has the logs. Exit status 1
-if a run failed.
+times that. KERNEL=debug leaves out KCSAN. Prints a line for each run and a table;
+build/soak/ has the logs. Exit status 1 if a run failed.
 EOF
 }
 [ "${1:-}" != -h ] || { usage; exit 0; }
@@ -29,7 +30,7 @@ guests=()
 for arch in "${archs[@]}"; do
 	cross_prefix "$arch" > /dev/null
 	guests+=("debug-$arch")
-	[ "$arch" != x86_64 ] || guests+=("kcsan-$arch")
+	[ "$arch" != x86_64 ] || [ "${KERNEL:-}" = debug ] || guests+=("kcsan-$arch")
 done
 for guest in "${guests[@]}"; do
 	"$TOP/scripts/kernel.sh" "${guest%-*}" "${guest#*-}"

@@ -11,8 +11,9 @@ usage: scripts/stalls.sh [-h]     (make stalls [ROUNDS=3])
 A thread maps, touches and unmaps a page while another thread makes a long call about
 256 MiB (bench/stalls.c has the list). This runs on 6.1, 6.12 and the series in turn, ROUNDS
 boots of each. The thread that maps has a CPU of the host for itself. Prints, in microseconds,
-the 99th and 99.9th percentile of a boot, and the 99th of the first touch. These are medians
-over the boots. Each is also given as a multiple of its value during "nothing".
+the 99th and 99.9th percentile of a boot, the 99th of the first touch, and three percentiles
+of a fault in a VMA that stays. These are medians over the boots. Each is also given as a
+multiple of its value during "nothing".
 build/bench/stalls.svg is a plot.
 EOF
 }
