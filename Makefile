@@ -32,7 +32,7 @@ help:
 	@echo '  make check      the series: applies, each step builds, checkpatch, sparse [FULL=1]'
 	@echo '  make mutants    does removing a lock or a recheck fail a test? [ONLY=NAME]'
 	@echo '  make torture    everything at once, in the debug kernel [SECONDS=1200] [ARCH=arm64]'
-	@echo '  make soak       the kselftests over and over in the debug and KCSAN kernels [HOURS=1] [ARCH=arm64]'
+	@echo '  make soak       the kselftests over and over in the debug and KCSAN kernels [HOURS=1] [ARCH=arm64] [KERNEL=debug]'
 	@echo '  make vmtests    6.1'\''s own selftests/vm and proc, on base and on pervma [KERNEL=debug] [ARCH=arm64]'
 	@echo '  make modules    modules of others, by DKMS, and one of ours, loaded in the guest [KERNEL=debug] [ONLY=PATTERN]'
 	@echo '  make serving    how long requests to MariaDB take while a monitor reads /proc/PID [ROUNDS=5] [SECONDS=20] [PAIRS=N]'

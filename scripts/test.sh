@@ -159,7 +159,7 @@ amended_commit_comes_back()
 	cd "$BUILD/copy/build/linux"
 	sed -i 's/what the last reader did comes/what the last readers did comes/' mm/vma_lock.c
 	local c
-	c=$(git log --format=%H -1 --diff-filter=A -- mm/vma_lock.c)
+	c=$(git log --format=%H -S'what the last reader did comes' HEAD -- mm/vma_lock.c | tail -1)
 	git commit -q -a --fixup "$c"
 	GIT_SEQUENCE_EDITOR=: git rebase -q -i --autosquash base
 	"$BUILD/copy/scripts/refresh.sh"
