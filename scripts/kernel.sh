@@ -46,6 +46,8 @@ kvm)
 off) fragments+=("$configs/off.config") ;;
 step)
 	fragments=("$configs/step.config"); src=$BUILD/linux-step
+	# From the step on that adds it; it is off by default at first.
+	[ ! -f "$src/Kconfig.pervma" ] || fragments+=("$configs/pervma.config")
 	[ ! -f "$configs/step-$arch.config" ] || fragments+=("$configs/step-$arch.config") ;;
 base) src=$BUILD/linux-base ;;
 peer) fragments+=("$configs/peer.config"); src=$BUILD/linux-peer ;;

@@ -354,7 +354,8 @@ static void *in_order(void *arg)
 	for (value = 1; !stopped(); value++) {
 		if (!mine)
 			__atomic_store_n(&early[mine], value, __ATOMIC_SEQ_CST);
-		else if (pwrite(mem, &value, sizeof(value), (uintptr_t)&early[mine]) != sizeof(value))
+		else if (pwrite(mem, &value, sizeof(value),
+				(uintptr_t)&early[mine]) != sizeof(value))
 			fail();
 		__atomic_store_n(&late[mine], value, __ATOMIC_SEQ_CST);
 	}
