@@ -165,7 +165,8 @@ amended_commit_comes_back()
 	"$BUILD/copy/scripts/refresh.sh"
 	cd "$BUILD/copy"
 	grep -q 'what the last readers did' mm/vma_lock.c
-	sed -i 's/what the last readers did comes/what the last reader did comes/' mm/vma_lock.c
+	# The patch that adds the line has it, too.
+	sed -i 's/what the last readers did comes/what the last reader did comes/' mm/vma_lock.c mm/*.patch
 	same
 }
 reordered_commits_come_back()

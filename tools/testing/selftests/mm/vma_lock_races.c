@@ -1114,6 +1114,8 @@ int main(int argc, char **argv)
 	area = sbrk(0);
 	race("brk", scribbler, grow_brk);
 
+	if (!ksft_test_num())
+		ksft_exit_fail_msg("no race has '%s' in its name\n", only);
 	if (only)
 		ksft_set_plan(ksft_test_num());
 	ksft_finished();
