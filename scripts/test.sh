@@ -153,21 +153,29 @@ clone()
 same() { diff -r --exclude=build --exclude=.git "$TOP" "$BUILD/copy"; }
 
 refresh_changes_nothing() { copy && "$BUILD/copy/scripts/refresh.sh" && same; }
+# amend_a_line TREE: amends the commit that adds a line of mm/vma_lock.c
+amend_a_line()
+{
+	local c
+	c=$(git -C "$1" log --format=%H -S'what the last reader did comes' HEAD -- mm/vma_lock.c | tail -1)
+	sed -i 's/what the last reader did comes/what the last readers did comes/' "$1/mm/vma_lock.c"
+	git -C "$1" commit -q -a --fixup "$c"
+	GIT_SEQUENCE_EDITOR=: git -C "$1" rebase -q -i --autosquash base
+}
+# only_that_line DIR: DIR has the other line, and is the same as this repository otherwise
+only_that_line()
+{
+	grep -q 'what the last readers did' "$1/mm/vma_lock.c"
+	# The patch that adds the line has it, too.
+	sed -i 's/what the last readers did comes/what the last reader did comes/' "$1/mm/vma_lock.c" "$1"/mm/*.patch
+	same
+}
 amended_commit_comes_back()
 {
 	copy
-	cd "$BUILD/copy/build/linux"
-	sed -i 's/what the last reader did comes/what the last readers did comes/' mm/vma_lock.c
-	local c
-	c=$(git log --format=%H -S'what the last reader did comes' HEAD -- mm/vma_lock.c | tail -1)
-	git commit -q -a --fixup "$c"
-	GIT_SEQUENCE_EDITOR=: git rebase -q -i --autosquash base
+	amend_a_line "$BUILD/copy/build/linux"
 	"$BUILD/copy/scripts/refresh.sh"
-	cd "$BUILD/copy"
-	grep -q 'what the last readers did' mm/vma_lock.c
-	# The patch that adds the line has it, too.
-	sed -i 's/what the last readers did comes/what the last reader did comes/' mm/vma_lock.c mm/*.patch
-	same
+	only_that_line "$BUILD/copy"
 }
 reordered_commits_come_back()
 {
@@ -454,16 +462,12 @@ interrupts_lose_nothing()
 		diff -r "$BUILD/plain" "$BUILD/plain.$state"
 	done
 	copy
-	sed -i 's/what the last reader did comes/what the last readers did comes/' "$t/mm/vma_lock.c"
-	git -C "$t" commit -q -a --fixup "$(git -C "$t" log --format=%H -1 --diff-filter=A -- mm/vma_lock.c)"
-	GIT_SEQUENCE_EDITOR=: git -C "$t" rebase -q -i --autosquash base
+	amend_a_line "$t"
 	for _ in $(seq $times); do
 		within=9000 after_a_while "$c/scripts/refresh.sh"
 	done
 	"$c/scripts/refresh.sh"
-	grep -q 'what the last readers did' "$c/mm/vma_lock.c"
-	sed -i 's/what the last readers did comes/what the last reader did comes/' "$c/mm/vma_lock.c"
-	same
+	only_that_line "$c"
 	for _ in $(seq $times); do
 		within=9000 after_a_while "$c/scripts/tree.sh"
 		# Whatever state it left, a refresh must lose nothing.
