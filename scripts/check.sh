@@ -8,8 +8,9 @@ usage()
 	cat <<EOF
 usage: scripts/check.sh [-h]     (make check [FULL=1])
 
-Applies the series without fuzz. Builds at each step of the series the objects
-that the series touches and all of mm/ (a small config). Builds the whole with the
+Applies the series without fuzz. Builds at each step of the series the objects that
+the step can break (a small config), and at the first and the last all of mm/ and all
+that the series touches. Builds the whole with the
 feature configured out, and looks for traces of the feature there. Builds a few
 other configurations, and runs checkpatch, sparse and shellcheck. With FULL=1 each
 step builds a whole kernel, for each architecture, every configuration is built,
@@ -137,18 +138,31 @@ driver_objects()
 	echo drivers/dma-buf/{dma-buf,udmabuf,heaps/system_heap}.o sound/core/pcm_native.o \
 		drivers/gpu/drm/{drm_gem,drm_prime,drm_gem_shmem_helper}.o
 }
-# touched REV: of these, the objects that the series touches in REV. Of mm/ only those that
-# the first step has built: the others are not configured.
-touched()
+# names REV: the functions, macros and fields of which REV changes a line in a header
+names()
 {
-	local f
-	objects none
-	echo arch/x86/mm/fault.o
-	# These take long to compile: only if this step changes them.
-	git -C "$TREE" diff --quiet "$1^" "$1" -- arch/x86/kvm virt || kvm_objects
-	git -C "$TREE" diff --quiet "$1^" "$1" -- drivers/dma-buf drivers/gpu sound || driver_objects
-	git -C "$TREE" diff --name-only base HEAD -- 'mm/*.c' ':!mm/vma_*' | sed 's/c$/o/' |
-		while read -r f; do [ ! -e "$BUILD/step-x86_64/$f" ] || echo "$f"; done
+	git -C "$TREE" diff -U0 "$1^" "$1" -- '*.h' ':!tools' | sed -nE '
+		/^.[\t ]*\/?\*/d
+		s/^[-+]#[\t ]*define[\t ]+([A-Za-z0-9_]+).*/\1/p
+		s/^[-+][a-z][^(]*[ *]([A-Za-z0-9_]+)\(.*/\1/p
+		s/^[-+][\t ].*\(\*([A-Za-z0-9_]+)\).*/\1/p
+		s/^[-+][\t ]+[^(]*[\t *]([A-Za-z0-9_]+)(\[[^]]*\])?( : [0-9])?;.*/\1/p
+		s/^[-+][\t ]+([A-Z0-9_]{4,})( =.*)?,.*/\1/p' | grep '[^_]_[^_]' | sort -u
+}
+# can_break REV: the objects that REV can break: those that it changes, those that use what it
+# changes in headers, and some that include nearly every header. Of mm/ only those that
+# the first step has built: the others are not configured.
+can_break()
+{
+	local f names
+	echo arch/x86/mm/fault.o kernel/fork.o mm/memory.o mm/mmap.o
+	names=$(names "$1")
+	{
+		git -C "$TREE" diff --name-only "$1^" "$1" -- '*.c'
+		[ -z "$names" ] || git -C "$TREE" grep -lwF "$names" "$1" -- '*.c' | sed 's/^[^:]*://'
+	} | sed 's/c$/o/' | sort -u | grep -xF "$({ objects none; driver_objects; kvm_objects; } | tr ' ' '\n'
+		git -C "$TREE" diff --name-only --diff-filter=M base HEAD -- 'mm/*.c' | sed 's/c$/o/')" |
+		while read -r f; do [ "${f%%/*}" != mm ] || [ -e "$BUILD/step-x86_64/$f" ] || continue; echo "$f"; done
 	git -C "$TREE" grep -q 'select ARCH_SUPPORTS_PER_VMA_LOCK' "$1" -- arch/x86/Kconfig || return 0
 	for f in mm/vma_{lock,fault,read,gup,pieces}; do
 		! git -C "$TREE" cat-file -e "$1:$f.c" 2> /dev/null || echo "$f.o"
@@ -157,7 +171,7 @@ touched()
 # step_objects ARCH: all of them in the first step and the last
 step_objects()
 {
-	[ $n -eq 1 ] || [ $n -eq "$total" ] || { touched "$c"; return; }
+	[ $n -eq 1 ] || [ $n -eq "$total" ] || { can_break "$c"; return; }
 	objects "$1"
 	driver_objects
 	[ "$1" != x86_64 ] || kvm_objects

@@ -13,7 +13,7 @@ tag()
 			index($0, t) == 1 { v = substr($0, length(t) + 2); on = 1; next }
 			on && /^[A-Z][A-Za-z-]*:|^$/ { on = 0 }
 			on { v = v " " $0 }
-			END { print v }'
+			END { gsub(/[\t ]+/, " ", v); print v }'
 }
 echo "<!-- SPDX-License-Identifier: GPL-2.0 -->"
 echo
