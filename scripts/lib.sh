@@ -340,48 +340,6 @@ diff_of() { awk '/^diff --git /{ on = 1 } on' "$1"; }
 # files_of PATCH: prints the files that its diff changes
 files_of() { sed -n 's|^diff --git a/\(.*\) b/.*|\1|p' "$1"; }
 
-# early_files DIR: this repository has whole files as they are at the end of the series.
-# Files that later patches change are written to DIR as the first patch adds them.
-early_files()
-{
-	local dir=$1 patch files f
-	declare -A whole
-	local later=()
-	while IFS=$'\t' read -r patch files; do
-		while read -r f; do
-			[ -z "${whole[$f]:-}" ] || later=("$patch"$'\t'"$f" ${later[@]+"${later[@]}"})
-		done < <(files_of "$TOP/$patch")
-		for f in $files; do whole[$f]=1; done
-	done < <(series_entries)
-	for f in ${later[@]+"${later[@]}"}; do
-		patch=${f%%$'\t'*} f=${f#*$'\t'}
-		mkdir -p "$dir/$(dirname "$f")"
-		[ -f "$dir/$f" ] || cp -p "$TOP/$f" "$dir/$f"
-		diff_of "$TOP/$patch" | (cd "$dir" && GIT_DIR=$dir/none git apply -R --include="$f") ||
-			die "$patch: its change of $f is not in $f as it stands here"
-	done
-}
-
-# full_diff EARLY PATCH FILE...: prints a patch as a complete diff: its hunks, and its whole
-# FILEs as new files. A file that is in EARLY is taken from there.
-full_diff()
-{
-	local early=$1 patch=$2 f at status
-	shift 2
-	for f; do
-		at=$TOP
-		[ ! -f "$early/$f" ] || at=$early
-		# 1: they differ, as they should
-		status=0
-		git -C "$at" diff --no-index --no-ext-diff --no-textconv --no-renames --full-index \
-			-- /dev/null "$f" > "$BUILD/.full-diff" || status=$?
-		[ $status -le 1 ] || die "$f: git diff failed"
-		sed '/^index /d' "$BUILD/.full-diff"
-	done
-	rm -f "$BUILD/.full-diff"
-	diff_of "$TOP/$patch"
-}
-
 # run_pairs PAIRS RAW: threads fault and map, with the switch off and on in pairs of windows
 # of one boot. Prints a table to stdout, and progress to stderr.
 run_pairs()

@@ -53,7 +53,7 @@ if [ ! -e "$BUILD/.refresh-busy" ] &&
 	die "files of the series have changed here since build/linux was made: run 'make tree' first"
 fi
 
-# slug DIR SUBJECT: a subject as a name, with the subsystem unless DIR has it already
+# slug DIR SUBJECT: makes a name of a subject, with the subsystem unless DIR has it already
 slug()
 {
 	local sub=${2%: *} rest=${2##*: }
@@ -61,16 +61,26 @@ slug()
 	sub=${sub//: //}
 	case /$1 in */"$sub") sub= ;; esac
 	sub=${sub#"$1/"}
-	printf '%s' "$sub $rest" | tr 'A-Z' 'a-z' | tr -cs 'a-z0-9' '-' | sed 's/^-//; s/-$//'
+	name=" $sub $rest"
+	name=${name,,}
+	name=${name//[!a-z0-9]/-}
+	while [[ $name == *--* ]]; do name=${name//--/-}; done
+	name=${name#-}
+	name=${name%-}
 }
-subject_of() { sed -n '1,/^$/s/^Subject: \(\[PATCH\] \)\?//p' "$1"; }
 
 out=$(mktemp -d "$BUILD/refresh.XXXXXX")
 trap 'rm -rf "$out"' EXIT
-declare -A adder seen old
-while IFS=$'\t' read -r patch _; do
-	[ ! -f "$TOP/$patch" ] || old[$(subject_of "$TOP/$patch")]=$(dirname "$patch")
-done < <(series_entries)
+# The subjects of the patches here, and the directories of the subjects
+declare -A adder seen old subject_of
+while IFS=$'\t' read -r patch subject; do
+	subject_of[$patch]=$subject old[$subject]=.
+	[ "${patch%/*}" = "$patch" ] || old[$subject]=${patch%/*}
+done < <(cd "$TOP" && series_entries | cut -f1 |
+	while IFS= read -r f; do [ ! -f "$f" ] || echo "$f"; done | xargs -r awk '
+	FNR == 1 { on = 1 }
+	on && sub(/^Subject: (\[PATCH\] )?/, "") { print FILENAME "\t" $0; on = 0 }
+	/^$/ { on = 0 }')
 # Attributes and settings of build/linux have no effect on what is written.
 head=$(git rev-parse HEAD) base=$(git rev-parse 'base^{commit}')
 git clone -q --bare --shared "$TREE" "$out/git"
@@ -79,54 +89,80 @@ printf '*.[ch] diff=cpp\n' > "$out/git/info/attributes"
 export GIT_DIR=$out/git
 
 # Collect first and write at the end: an error leaves everything as it was.
+# Few processes for each commit: there are many commits.
 : > "$out/entries"
-for c in $(git rev-list --reverse "$base..$head"); do
-	subject=$(git show -s --format=%s "$c")
-	news=$(git diff-tree -r --no-renames --diff-filter=A --name-only --no-commit-id "$c")
-	mods=$(git diff-tree -r --no-renames --diff-filter=MDT --name-only --no-commit-id "$c")
-	for f in $mods; do
-		[ -z "${adder[$f]:-}" ] || git cat-file -e "$c:$f" ||
+mkdir "$out/mail"
+# names: "c COMMIT SUBJECT", and then "STATUS FILE" for each file
+git log --reverse --no-renames --no-show-signature --name-status --format='c%x09%H %s' \
+	"$base..$head" > "$out/names"
+# mail/COMMIT: the message, and the diffs of the files that the commit does not add
+git log --reverse --no-renames --no-ext-diff --no-textconv --no-show-signature -p \
+	--format='%x01%H%nFrom: %an <%ae>%nDate: %aD%nSubject: [PATCH] %s%n%n%b%x02' \
+	"$base..$head" | awk -v dir="$out/mail/" '
+	/^\001/ { if (f) close(f); f = dir substr($0, 2); message = 1; empty = diffs = 0; next }
+	message {
+		last = sub(/\002.*/, "")
+		sub(/[ \t]+$/, "")
+		if ($0 == "") { empty = 1 } else { if (empty) print "" > f; empty = 0; print > f }
+		message = !last
+		next
+	}
+	/^diff --git / { head = $0; next }
+	head != "" {
+		if (/^new file mode /) { on = 0 } else {
+			if (!diffs++) print "---" > f
+			print head > f
+			on = 1
+		}
+		head = ""
+	}
+	on && $0 != "" && !/^index / { print > f }'
+# finish: makes the entry of $commit
+finish()
+{
+	local subject=${commit#* } c=${commit%% *} f main dir name patch
+	for f in "${gone[@]}"; do
+		[ -z "${adder[$f]:-}" ] ||
 			die "'$subject' removes $f, which '${adder[$f]}' adds: amend that one"
 	done
 	# Next to the existing file that it changes most, or to its largest new file
 	dir=${old[$subject]:-}
 	if [ -z "$dir" ]; then
-		# shellcheck disable=SC2086
-		main=$(git diff-tree -r --no-renames --numstat --no-commit-id "$c" -- ${mods:-$news} |
+		[ ${#mods[@]} -gt 0 ] || mods=("${news[@]}")
+		main=$(git diff-tree -r --no-renames --numstat --no-commit-id "$c" -- "${mods[@]}" |
 			sort -rn | sed -n '1s/.*\t//p')
 		dir=$(dirname "${main:-.}")
 	fi
-	name=$(slug "$dir" "$subject")
+	slug "$dir" "$subject"
 	patch=$name.patch
 	[ "$dir" = . ] || patch=$dir/$name.patch
 	[ -z "${seen[$patch]:-}" ] || die "two commits would be $patch: $subject"
 	seen[$patch]=1
-	mkdir -p "$out/tree/$dir"
-	{
-		git show -s --format='From: %an <%ae>%nDate: %aD%nSubject: [PATCH] %s%n%n%b' "$c" |
-			git stripspace
-		if [ -n "$mods" ]; then
-			echo ---
-			# shellcheck disable=SC2086
-			git diff-tree -p --no-renames --no-ext-diff --no-textconv --no-commit-id "$c" -- $mods |
-				sed '/^index /d'
-		fi
-	} > "$out/tree/$patch"
-	for f in $news; do adder[$f]=$subject; done
-	printf '%s\t%s\t%s\n' "$patch" "$(echo $news)" "$subject" >> "$out/entries"
-done
-for f in "${!adder[@]}"; do
-	mkdir -p "$out/tree/$(dirname "$f")"
-	git show "$head:$f" > "$out/tree/$f"
-	case $(git ls-tree "$head" -- "$f") in 100755*) chmod +x "$out/tree/$f" ;; esac
-done
+	[ -d "$out/tree/$dir" ] || mkdir -p "$out/tree/$dir"
+	mv "$out/mail/$c" "$out/tree/$patch"
+	for f in "${news[@]}"; do adder[$f]=$subject; done
+	printf '%s\t%s\t%s\n' "$patch" "${news[*]}" "$subject" >> "$out/entries"
+}
+commit=
+while IFS=$'\t' read -r status file; do
+	case $status in
+	c)
+		[ -z "$commit" ] || finish
+		commit=$file news=() mods=() gone=() ;;
+	A) news+=("$file") ;;
+	D) mods+=("$file") gone+=("$file") ;;
+	?*) mods+=("$file") ;;
+	esac
+done < "$out/names"
+finish
+[ ${#adder[@]} -eq 0 ] || git archive "$head" -- "${!adder[@]}" | tar x -C "$out/tree"
 unset GIT_DIR
 
 # Are there fewer patches than before?
 before=$(series_entries | wc -l) after=$(wc -l < "$out/entries")
 if [ "$after" -lt "$before" ] && [ -z "$force" ] && [ ! -e "$BUILD/.refresh-busy" ]; then
 	series_entries | cut -f1 | while read -r patch; do
-		grep -qxF "$(subject_of "$TOP/$patch")" <<< "$(cut -f3 "$out/entries")" ||
+		grep -qxF "${subject_of[$patch]:-}" <<< "$(cut -f3 "$out/entries")" ||
 			echo "   not in build/linux: $patch"
 	done
 	die "$before patches in series, and $after commits in build/linux; if that is meant: make refresh FORCE=1"
@@ -135,7 +171,7 @@ fi
 # The comments of series are headings: each stays above the first entry of its part.
 {
 	while IFS=$'\t' read -r patch _; do
-		printf 'was\t%s\t%s\n' "$patch" "$(subject_of "$TOP/$patch" 2> /dev/null)"
+		printf 'was\t%s\t%s\n' "$patch" "${subject_of[$patch]:-}"
 	done < <(series_entries)
 	sed 's/^/now\t/' "$out/entries"
 } | awk -F'\t' -v series="$TOP/series" '
