@@ -140,14 +140,15 @@ copy()
 	clone "$BUILD/copy/build/linux"
 	cp "$BUILD"/.tree-source "$BUILD"/.base-source "$BUILD"/.tree-head "$BUILD/copy/build/"
 }
-# A clone of build/linux, in which the files that the series touches are checked out
+# A clone of build/linux, in which the directories with files that the series touches are
+# checked out, without their subdirectories: "DIR/none" says that.
 clone()
 {
 	git clone -q --shared --no-checkout "$TREE" "$1"
 	git -C "$1" config user.name test
 	git -C "$1" config user.email test@localhost
-	{ echo /Makefile; echo /Kconfig; touched | sed 's|^|/|'; } |
-		git -C "$1" sparse-checkout set --no-cone --stdin
+	touched | xargs -n1 dirname | sort -u | sed 's|$|/none|' |
+		git -C "$1" sparse-checkout set --cone --sparse-index --stdin
 	git -C "$1" checkout -q main
 }
 same() { diff -r --exclude=build --exclude=.git "$TOP" "$BUILD/copy"; }
