@@ -63,23 +63,32 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/tree"
 changed=() added=()
+declare -A adds copied
+mkdir "$work/diff"
 while IFS=$'\t' read -r patch files; do
 	printf '%s\n' "$patch" >> "$work/patches"
-	for f in $files; do added+=("$f"); done
-	while read -r f; do
-		[[ " ${added[*]} " != *" $f "* ]] || continue
-		[ -f "$kdir/$f" ] || die "$patch: $f: not in $kdir"
-		mkdir -p "$work/tree/$(dirname "$f")"
-		[ -f "$work/tree/$f" ] || { cp -p "$kdir/$f" "$work/tree/$f"; changed+=("$f"); }
-	done < <(files_of "$TOP/$patch")
+	for f in $files; do added+=("$f") adds[$f]=1; done
 done < <(series_entries)
+# One process for all patches: diff/N is the diff of patch N, and a line of files has N, a file
+# that it changes, and the patch.
+(cd "$TOP" && xargs awk -v dir="$work/diff/" '
+	FNR == 1 { if (n++) close(f); f = dir n; printf "" > f; on = 0 }
+	/^diff --git / { on = 1; file = $0; sub(/^diff --git a\//, "", file); sub(/ b\/.*/, "", file)
+			 print n, file, FILENAME }
+	on { print > f }') < "$work/patches" > "$work/files"
+while read -r _ f patch; do
+	[ -z "${adds[$f]:-}${copied[$f]:-}" ] || continue
+	[ -f "$kdir/$f" ] || die "$patch: $f: not in $kdir"
+	[ -d "$work/tree/${f%/*}" ] || [ "$f" = "${f%/*}" ] || mkdir -p "$work/tree/${f%/*}"
+	cp -p "$kdir/$f" "$work/tree/$f"
+	copied[$f]=1 changed+=("$f")
+done < "$work/files"
 
-# try PATCH [-R]: applies it to the copy. git apply has no fuzz: the context must match.
+# try N [-R]: applies patch N to the copy. git apply has no fuzz: the context must match.
 try()
 {
-	diff_of "$TOP/$1" > "$work/patch"
-	[ -s "$work/patch" ] || return 0
-	(cd "$work/tree" && GIT_DIR=$work/none git apply -v ${2:+"$2"} "${exclude[@]}" "$work/patch") \
+	[ -s "$work/diff/$1" ] || return 0
+	(cd "$work/tree" && GIT_DIR=$work/none git apply -v ${2:+"$2"} "${exclude[@]}" "$work/diff/$1") \
 		> "$work/log" 2>&1
 }
 exclude=()
@@ -88,11 +97,11 @@ for f in "${added[@]}"; do exclude+=("--exclude=$f"); done
 # How many of the patches are in the copy now? All as they are here, none, or some.
 take_back()
 {
-	local patch f n=0
+	local f i n=0
 	cp -rp "$work/tree" "$work/before"
-	while read -r patch; do
-		! try "$patch" -R || n=$((n + 1))
-	done < <(tac "$work/patches")
+	for ((i = total; i > 0; i--)); do
+		! try $i -R || n=$((n + 1))
+	done
 	for f in "${added[@]}"; do
 		[ ! -e "$kdir/$f" ] || there=$((there + 1))
 		! cmp -s "$kdir/$f" "$TOP/$f" || same=$((same + 1))
@@ -116,12 +125,15 @@ elif [ -e "$kdir/.git" ]; then
 fi
 
 if [ -z "$reverse" ]; then
+	n=0
 	while read -r patch; do
-		if ! try "$patch"; then
+		n=$((n + 1))
+		if ! try $n; then
 			at=$(sed -n 's/^error: patch failed: //p' "$work/log" | head -1)
 			die "$patch: does not apply at ${at:-$(sed -n 's/^error: //p' "$work/log" | head -1)}; $kdir is unchanged"
 		fi
-		sed -n "s|^Hunk #|   $patch: hunk #|p" "$work/log" | grep offset || true
+		[[ ! -f $work/log || $(< "$work/log") != *offset* ]] ||
+			sed -n "/offset/s|^Hunk #|   $patch: hunk #|p" "$work/log"
 	done < "$work/patches"
 	for f in "${added[@]}"; do
 		[ ! -e "$kdir/$f" ] || die "$f: exists in $kdir already; nothing changed"
@@ -137,7 +149,7 @@ have_kb=$(df -Pk "$kdir" | awk 'NR == 2 { print $4 }')
 while read -r d; do
 	while [ ! -e "$kdir/$d" ]; do d=$(dirname "$d"); done
 	[ -w "$kdir/$d" ] || die "$kdir/$d: cannot be written to; nothing changed"
-done < <(printf '%s\n' . "${changed[@]}" "${added[@]}" | xargs -d '\n' -n1 dirname | sort -u)
+done < <(printf './%s\n' . "${changed[@]}" "${added[@]}" | sed 's|/[^/]*$||' | sort -u)
 
 say "Linux $version: ${#changed[@]} files changed, ${#added[@]} $([ -z "$reverse" ] && echo added || echo removed)"
 if [ -n "$dry" ]; then

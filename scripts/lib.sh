@@ -334,9 +334,6 @@ tree_version()
 	' "$1/Makefile"
 }
 
-# diff_of PATCH: prints its diff, without its message
-diff_of() { awk '/^diff --git /{ on = 1 } on' "$1"; }
-
 # files_of PATCH: prints the files that its diff changes
 files_of() { sed -n 's|^diff --git a/\(.*\) b/.*|\1|p' "$1"; }
 

@@ -151,6 +151,22 @@ clone()
 		git -C "$1" sparse-checkout set --cone --sparse-index --stdin
 	git -C "$1" checkout -q main
 }
+# base_repository DIR: a repository with the files that the series touches, as they are in base
+base_repository()
+{
+	part base "$1"
+	git -C "$1" init -q -b main
+	git -C "$1" config user.name test
+	git -C "$1" config user.email test@localhost
+	git -C "$1" add -A -f .
+	git -C "$1" commit -q -m base
+}
+# patched DIR: the files there are as they are at the end of the series
+patched()
+{
+	part HEAD "$BUILD/plain.want"
+	diff -r --exclude=.git --exclude=.pc "$1" "$BUILD/plain.want"
+}
 same() { diff -r --exclude=build --exclude=.git "$TOP" "$BUILD/copy"; }
 
 refresh_changes_nothing() { copy && "$BUILD/copy/scripts/refresh.sh" && same; }
@@ -193,12 +209,9 @@ reordered_commits_come_back()
 exported_series_applies_with_git_am()
 {
 	"$TOP/scripts/export.sh"
-	rm -rf "$BUILD/am"
-	clone "$BUILD/am"
-	cd "$BUILD/am"
-	git checkout -q base
-	git am -q "$BUILD"/series/*.patch
-	git diff --quiet "$(git -C "$TREE" rev-parse HEAD)"
+	base_repository "$BUILD/am"
+	git -C "$BUILD/am" am -q "$BUILD"/series/*.patch
+	patched "$BUILD/am"
 }
 apply_takes_a_plain_tree()
 {
@@ -375,19 +388,17 @@ mails_are_one_thread()
 	diff -r "$c/build/series" "$c/build/once"
 	rm "$c/build/series/mine.patch"
 	[ "$(grep -c '^Message-ID: ' "$c/build/series/$v.mbox")" = $(($(git -C "$TREE" rev-list --count base..HEAD) + 1)) ]
-	clone "$m"
+	base_repository "$m"
 	cd "$m"
 	mkdir "$c/build/b4"
-	git checkout -q base
 	b4 --offline-mode am -m "$c/build/series/$v.mbox" -o "$c/build/b4" 2>&1
 	git am -q "$c"/build/b4/*.mbx
-	git diff --exit-code main HEAD > /dev/null
+	patched "$m"
 	part base "$BUILD/plain"
 	cd "$BUILD/plain"
 	QUILT_PATCHES=$c/build/series quilt push -a --fuzz=0 > "$c/build/quilt.log" 2>&1 ||
 		{ tail "$c/build/quilt.log"; return 1; }
-	part HEAD "$BUILD/plain.want"
-	diff -r --exclude=.pc "$BUILD/plain" "$BUILD/plain.want"
+	patched "$BUILD/plain"
 }
 apply_replaces_files()
 {
@@ -510,9 +521,8 @@ debian_source_package()
 	cd "$d"
 	sed -i '/^a.patch/d' debian/patches/series
 	QUILT_PATCHES=debian/patches quilt push -a --fuzz=0 > "$BUILD/quilt.log" 2>&1 || { tail "$BUILD/quilt.log"; return 1; }
-	rm -rf .pc debian
-	part HEAD "$BUILD/plain.want"
-	diff -r "$d" "$BUILD/plain.want"
+	rm -rf debian
+	patched "$d"
 }
 phase "tree"
 check tree:refresh-changes-nothing refresh_changes_nothing
