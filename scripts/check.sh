@@ -138,6 +138,8 @@ driver_objects()
 	echo drivers/dma-buf/{dma-buf,udmabuf,heaps/system_heap}.o sound/core/pcm_native.o \
 		drivers/gpu/drm/{drm_gem,drm_prime,drm_gem_shmem_helper}.o
 }
+mapfile -t candidates < <({ objects none; driver_objects; kvm_objects; } | tr ' ' '\n'
+	git -C "$TREE" diff --name-only --diff-filter=M base HEAD -- 'mm/*.c' | sed 's/c$/o/')
 # names REV: the functions, macros and fields of which REV changes a line in a header
 names()
 {
@@ -159,9 +161,9 @@ can_break()
 	names=$(names "$1")
 	{
 		git -C "$TREE" diff --name-only "$1^" "$1" -- '*.c'
-		[ -z "$names" ] || git -C "$TREE" grep -lwF "$names" "$1" -- '*.c' | sed 's/^[^:]*://'
-	} | sed 's/c$/o/' | sort -u | grep -xF "$({ objects none; driver_objects; kvm_objects; } | tr ' ' '\n'
-		git -C "$TREE" diff --name-only --diff-filter=M base HEAD -- 'mm/*.c' | sed 's/c$/o/')" |
+		[ -z "$names" ] || printf '%s\n' "${candidates[@]}" | sed 's/o$/c/' |
+			xargs git -C "$TREE" grep -lwF "$names" "$1" -- | sed 's/^[^:]*://'
+	} | sed 's/c$/o/' | sort -u | grep -xF "$(printf '%s\n' "${candidates[@]}")" |
 		while read -r f; do [ "${f%%/*}" != mm ] || [ -e "$BUILD/step-x86_64/$f" ] || continue; echo "$f"; done
 	git -C "$TREE" grep -q 'select ARCH_SUPPORTS_PER_VMA_LOCK' "$1" -- arch/x86/Kconfig || return 0
 	for f in mm/vma_{lock,fault,read,gup,pieces}; do
