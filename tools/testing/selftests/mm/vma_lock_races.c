@@ -36,6 +36,7 @@
 #define AREA (4 * HUGE)
 
 static char *area;
+static size_t mapped;		/* its size */
 static int stop, bad;
 static long rounds;
 
@@ -121,29 +122,76 @@ static void set_number(const char *path, int n)
 /* With an argument: only the races whose name contains it. */
 static const char *only;
 
-/* Run CHANGE over and over, concurrently with THREADS threads of FAULTER. */
-static void race(const char *name, void *(*faulter)(void *), void (*change)(void))
+struct race {
+	const char *name;
+	void *(*faulter)(void *arg);	/* what each of THREADS threads runs */
+	void (*change)(void);		/* what runs over and over concurrently */
+	bool (*setup)(void);		/* false: the kernel lacks what it needs */
+	void (*teardown)(void);		/* after setup(), whatever that returned */
+};
+
+static bool wanted(const struct race *race)
+{
+	return !only || strstr(race->name, only);
+}
+
+static void run_race(const struct race *race)
 {
 	pthread_t t[THREADS];
-	double end = now() + race_seconds();
+	double end;
 	long i;
 
-	if (only && !strstr(name, only))
+	if (!race->setup()) {
+		race->teardown();
+		ksft_test_result_skip("%s: not here\n", race->name);
 		return;
+	}
 	stop = bad = 0;
 	rounds = 0;
+	end = now() + race_seconds();
 	for (i = 0; i < THREADS; i++)
-		t[i] = start(faulter, (void *)i);
+		t[i] = start(race->faulter, (void *)i);
 	/* Run a few rounds in any case, even if the machine has other work. */
 	while (!LOAD(&bad) &&
 	       (now() < end || (rounds <= 3 && now() < end + 9 * race_seconds()))) {
-		change();
+		race->change();
 		rounds++;
 	}
 	STORE(&stop, 1);
 	for (i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
-	ksft_test_result(!bad && rounds > 3, "%s: %ld rounds\n", name, rounds);
+	race->teardown();
+	ksft_test_result(!bad && rounds > 3, "%s: %ld rounds\n", race->name, rounds);
+}
+
+static bool map(size_t size, bool huge)
+{
+	area = map_area(size, huge, PROT_READ | PROT_WRITE);
+	mapped = span = size;
+	return true;
+}
+
+static bool small_pages(void)
+{
+	return map(AREA, false);
+}
+
+static bool huge_pages(void)
+{
+	return map(AREA, true);
+}
+
+/* Few pages, so that a page that slipped through is soon hit again */
+static bool few_pages(void)
+{
+	map(AREA, false);
+	span = 32 * PAGE;
+	return true;
+}
+
+static void unmap(void)
+{
+	munmap(area, mapped);
 }
 
 /* [B11] After mprotect() has returned no byte changes until it is undone. */
@@ -311,11 +359,6 @@ static void fork_child(void)
 		fail();
 }
 
-static void fresh_words(void)
-{
-	memset(area, 0, 16 * PAGE);
-}
-
 /*
  * fork() write-protects an entry of the parent, and flushes TLBs at its end. Until then
  * other threads may still write to the page, and no fault may copy it. The VMAs above
@@ -323,11 +366,13 @@ static void fresh_words(void)
  */
 #define TAIL (400 * PAGE)
 
-static char *map_tail(void)
+static char *tail;
+
+static bool words_and_tail(void)
 {
-	char *tail = mmap(NULL, TAIL, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	size_t i;
 
+	tail = mmap(NULL, TAIL, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (tail == MAP_FAILED)
 		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
 	for (i = 0; i < TAIL; i += 2 * PAGE) {
@@ -335,7 +380,13 @@ static char *map_tail(void)
 			ksft_exit_fail_msg("mprotect: %s\n", strerror(errno));
 		tail[i] = 1;
 	}
-	return tail;
+	return map(16 * PAGE, false);
+}
+
+static void unmap_with_tail(void)
+{
+	unmap();
+	munmap(tail, TAIL);
 }
 
 /*
@@ -345,6 +396,14 @@ static char *map_tail(void)
  * through a pin would not do: fork() copies a pinned page at once.)
  */
 static uint64_t *early, *late;
+
+static bool early_and_late(void)
+{
+	words_and_tail();
+	early = (uint64_t *)area;
+	late = (uint64_t *)(tail + TAIL - 2 * PAGE) + 1;
+	return true;
+}
 
 static void *in_order(void *arg)
 {
@@ -408,6 +467,12 @@ static void turn(void)
 	protect();
 }
 
+static void turn_back(void)
+{
+	set_switch(true);
+	unmap();
+}
+
 /* Split and merge: the words of owner() keep their values. */
 static void split(void)
 {
@@ -428,6 +493,21 @@ static void split(void)
  * checks it.
  */
 static char *place[2], *where;
+
+static bool two_places(void)
+{
+	place[0] = map_area(THREADS * HUGE, true, PROT_READ | PROT_WRITE);
+	place[1] = map_area(THREADS * HUGE, true, PROT_NONE);
+	where = place[0];
+	STORE((uint64_t *)where, 0);
+	return true;
+}
+
+static void unmap_places(void)
+{
+	munmap(place[0], THREADS * HUGE);
+	munmap(place[1], THREADS * HUGE);
+}
 
 static void *mover(void *arg)
 {
@@ -474,6 +554,18 @@ static void move(void)
  * written. So some thread is in a fault at any time.
  */
 static bool may_vanish;
+
+static bool pages_that_vanish(void)
+{
+	may_vanish = true;
+	return small_pages();
+}
+
+static void unmap_vanished(void)
+{
+	may_vanish = false;
+	unmap();
+}
 
 static void *dropper(void *arg)
 {
@@ -541,6 +633,17 @@ static void cut(void)
 }
 
 /* The heap grows and shrinks while threads write beyond its end. */
+static bool end_of_heap(void)
+{
+	area = sbrk(0);
+	span = 64 * PAGE;
+	return true;
+}
+
+static void nothing(void)
+{
+}
+
 static void grow_brk(void)
 {
 	char *end = sbrk(0);
@@ -636,6 +739,25 @@ static void arm(void)
 }
 
 /* [B18] [B27] Huge pages of hugetlbfs: first touches, splits, and the parts left */
+static void set_huge_pages(int n)
+{
+	set_number("/proc/sys/vm/nr_hugepages", n);
+}
+
+static bool eight_huge_pages(void)
+{
+	set_huge_pages(8);
+	area = map_area(4 * HUGE, false, PROT_NONE);
+	mapped = span = 4 * HUGE;
+	return true;
+}
+
+static void unmap_hugetlb(void)
+{
+	unmap();
+	set_huge_pages(0);
+}
+
 static void remap_hugetlb(void)
 {
 	char *p = mmap(area, 4 * HUGE, PROT_READ | PROT_WRITE,
@@ -663,6 +785,8 @@ static int shared_fd;
 
 static bool map_shared(void)
 {
+	set_huge_pages(8);
+	shared = MAP_FAILED;
 	shared_fd = memfd_create("shared", MFD_HUGETLB);
 	if (shared_fd < 0 || ftruncate(shared_fd, GIB))
 		return false;
@@ -672,6 +796,14 @@ static bool map_shared(void)
 	/* A VMA shares the page tables of each aligned GiB that it covers. */
 	shared = (char *)(((uintptr_t)shared + GIB - 1) & -GIB);
 	return true;
+}
+
+static void unmap_shared(void)
+{
+	if (shared != MAP_FAILED)
+		munmap(shared, 2 * GIB);
+	close(shared_fd);
+	set_huge_pages(0);
 }
 
 /*
@@ -748,6 +880,8 @@ static int holes_fd;
 
 static bool map_holes(void)
 {
+	set_huge_pages(2 * THREADS + 4);
+	area = holes = MAP_FAILED;
 	holes_fd = memfd_create("holes", MFD_HUGETLB);
 	if (holes_fd < 0 || ftruncate(holes_fd, (THREADS + 1) * HUGE))
 		return false;
@@ -755,6 +889,16 @@ static bool map_holes(void)
 		    holes_fd, 0);
 	holes = mmap(NULL, HUGE, PROT_READ | PROT_WRITE, MAP_SHARED, holes_fd, 0);
 	return area != MAP_FAILED && holes != MAP_FAILED;
+}
+
+static void unmap_holes(void)
+{
+	if (area != MAP_FAILED)
+		munmap(area, (THREADS + 1) * HUGE);
+	if (holes != MAP_FAILED)
+		munmap(holes, HUGE);
+	close(holes_fd);
+	set_huge_pages(0);
 }
 
 static void *refiller(void *arg)
@@ -817,10 +961,46 @@ static bool open_filler(char *at, size_t len, int mode)
 {
 	struct uffdio_api api = { .api = UFFD_API };
 
-	if (at == MAP_FAILED)
-		return false;
 	filler = syscall(__NR_userfaultfd, O_CLOEXEC);
 	return filler >= 0 && !ioctl(filler, UFFDIO_API, &api) && arm_huge(at, len, mode);
+}
+
+static bool map_hugetlb(size_t size)
+{
+	area = map_area(size, false, PROT_NONE);
+	mapped = span = size;
+	return mmap(area, size, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0) == area;
+}
+
+static void close_filler(void)
+{
+	close(filler);
+	filler = -1;
+	unmap_hugetlb();
+}
+
+/*
+ * Minor faults are those of files, so no fault here waits for a monitor. For each thread
+ * there is its page, a page to copy to, and a page of a child.
+ */
+static bool two_hugetlb_places(void)
+{
+	set_huge_pages(3 * THREADS + 1);
+	place[1] = map_area(THREADS * HUGE, false, PROT_NONE);
+	if (!map_hugetlb(THREADS * HUGE))
+		return false;
+	place[0] = where = area;
+	if (!open_filler(where, mapped, UFFDIO_REGISTER_MODE_MINOR))
+		return false;
+	STORE((uint64_t *)where, 0);
+	return true;
+}
+
+static void unmap_hugetlb_places(void)
+{
+	close_filler();
+	munmap(place[1], mapped);
 }
 
 static void *copier(void *arg)
@@ -920,6 +1100,12 @@ static void move_huge(void)
 }
 
 /* While a monitor has write-protected huge pages no byte changes. */
+static bool monitored_hugetlb(void)
+{
+	set_huge_pages(3);
+	return map_hugetlb(3 * HUGE) && open_filler(area, mapped, UFFDIO_REGISTER_MODE_WP);
+}
+
 static void protect_huge(void)
 {
 	struct uffdio_writeprotect wp = {
@@ -941,6 +1127,14 @@ static void protect_huge(void)
 }
 
 /* [B1] [B4] A stack grows downwards while threads write above and below it. */
+static bool room_for_stack(void)
+{
+	mapped = span = 64 * PAGE;
+	area = map_area(span, false, PROT_NONE);
+	unmap();
+	return true;
+}
+
 static void grow_stack(void)
 {
 	int i;
@@ -982,10 +1176,46 @@ static void *idle(void *arg)
 	return NULL;
 }
 
+static const struct race races[] = {
+	{ "mprotect [B11]", scribbler, protect, few_pages, unmap },
+	{ "mprotect, populate", populater, protect, few_pages, unmap },
+	{ "munmap [B32]", scribbler, remap, small_pages, unmap },
+	{ "munmap, populate", populater, remap, small_pages, unmap },
+	{ "munmap, pins", pin_writer, remap, small_pages, unmap },
+	{ "split and merge", owner, split, small_pages, unmap },
+	{ "split and merge, pins", pin_owner, split, small_pages, unmap },
+	{ "fork [B3]", owner, fork_child, words_and_tail, unmap_with_tail },
+	{ "fork, pins", pin_owner, fork_child, words_and_tail, unmap_with_tail },
+	{ "fork, order of writes", in_order, fork_in_order, early_and_late, unmap_with_tail },
+	{ "exec", scribbler, exec_child, small_pages, unmap },
+	{ "switch", scribbler, turn, few_pages, turn_back },
+	{ "mprotect, huge pages", scribbler, protect, huge_pages, unmap },
+	{ "munmap, huge pages [B32]", scribbler, remap, huge_pages, unmap },
+	{ "munmap, populate, huge pages", populater, remap, huge_pages, unmap },
+	{ "mremap, huge pages", mover, move, two_places, unmap_places },
+	{ "merge and expand [B5]", dropper, merge, small_pages, unmap },
+	{ "cut, advise, name", dropper, cut, small_pages, unmap },
+	{ "mbind [B10]", dropper, bind_policy, small_pages, unmap },
+	{ "mlock, clear_refs [B11]", dropper, lock_pages, small_pages, unmap },
+	{ "userfaultfd", dropper, arm, small_pages, unmap },
+	{ "killed [B25]", idle, kill_child, small_pages, unmap },
+	{ "mremap, DONTUNMAP [B6] [B8]", dropper, move_away, pages_that_vanish, unmap_vanished },
+	{ "collapse [B22]", dropper, collapse, huge_pages, unmap },
+	{ "stack growth [B1] [B4]", scribbler, grow_stack, room_for_stack, unmap },
+	{ "hugetlb [B18] [B27]", scribbler, remap_hugetlb, eight_huge_pages, unmap_hugetlb },
+	{ "hugetlb, shared page tables [B18] [B27]", walker, share_hugetlb, map_shared,
+	  unmap_shared },
+	{ "hugetlb, holes in a private mapping", refiller, punch_hole, map_holes, unmap_holes },
+	{ "hugetlb, UFFDIO_COPY", copier, move_huge, two_hugetlb_places, unmap_hugetlb_places },
+	{ "hugetlb, UFFDIO_WRITEPROTECT", scribbler, protect_huge, monitored_hugetlb,
+	  close_filler },
+	{ "brk", scribbler, grow_brk, end_of_heap, nothing },
+};
+
 int main(int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_segv, .sa_flags = SA_NODEFER };
-	char *p, *tail;
+	unsigned int i, plan = 0;
 
 	if (argc > 1 && !strcmp(argv[1], "-x"))
 		return 0;
@@ -993,130 +1223,19 @@ int main(int argc, char **argv)
 	ksft_print_header();
 	need_per_vma_lock();
 	only = argc > 1 ? argv[1] : NULL;
-	if (!only)
-		ksft_set_plan(31);
+	for (i = 0; i < ARRAY_SIZE(races); i++)
+		plan += wanted(&races[i]);
+	if (!plan)
+		ksft_exit_fail_msg("no race has '%s' in its name\n", only);
+	ksft_set_plan(plan);
 	sigaction(SIGSEGV, &sa, NULL);
 	/* For mappings of hugetlbfs that get no huge page */
 	sigaction(SIGBUS, &sa, NULL);
-
 	mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
 	if (mem < 0)
 		ksft_exit_fail_msg("/proc/self/mem: %s\n", strerror(errno));
-	area = map_area(AREA, false, PROT_READ | PROT_WRITE);
-	/* Few pages, so that a page that slipped through is soon hit again */
-	span = 32 * PAGE;
-	race("mprotect [B11]", scribbler, protect);
-	race("mprotect, populate", populater, protect);
-	span = AREA;
-	race("munmap [B32]", scribbler, remap);
-	race("munmap, populate", populater, remap);
-	race("munmap, pins", pin_writer, remap);
-	fresh_words();
-	race("split and merge", owner, split);
-	fresh_words();
-	race("split and merge, pins", pin_owner, split);
-	p = area;
-	tail = map_tail();
-	area = map_area(16 * PAGE, false, PROT_READ | PROT_WRITE);
-	race("fork [B3]", owner, fork_child);
-	memset(area, 0, 16 * PAGE);
-	race("fork, pins", pin_owner, fork_child);
-	early = (uint64_t *)area;
-	late = (uint64_t *)(tail + TAIL - 2 * PAGE) + 1;
-	memset(area, 0, PAGE);
-	race("fork, order of writes", in_order, fork_in_order);
-	munmap(area, 16 * PAGE);
-	munmap(tail, TAIL);
-	area = p;
-	race("exec", scribbler, exec_child);
-	span = 32 * PAGE;
-	race("switch", scribbler, turn);
-	span = AREA;
-	set_switch(true);
-
-	munmap(area, AREA);
-	area = map_area(AREA, true, PROT_READ | PROT_WRITE);
-	race("mprotect, huge pages", scribbler, protect);
-	race("munmap, huge pages [B32]", scribbler, remap);
-	race("munmap, populate, huge pages", populater, remap);
-
-	place[0] = map_area(AREA, true, PROT_READ | PROT_WRITE);
-	place[1] = map_area(AREA, true, PROT_NONE);
-	where = place[0];
-	STORE((uint64_t *)where, 0);
-	race("mremap, huge pages", mover, move);
-
-	area = map_area(AREA, false, PROT_READ | PROT_WRITE);
-	race("merge and expand [B5]", dropper, merge);
-	race("cut, advise, name", dropper, cut);
-	race("mbind [B10]", dropper, bind_policy);
-	race("mlock, clear_refs [B11]", dropper, lock_pages);
-	race("userfaultfd", dropper, arm);
-	race("killed [B25]", idle, kill_child);
-	may_vanish = true;
-	race("mremap, DONTUNMAP [B6] [B8]", dropper, move_away);
-	may_vanish = false;
-	munmap(area, AREA);
-	area = map_area(AREA, true, PROT_READ | PROT_WRITE);
-	race("collapse [B22]", dropper, collapse);
-	munmap(area, AREA);
-
-	span = 64 * PAGE;
-	area = map_area(span, false, PROT_NONE);
-	munmap(area, span);
-	race("stack growth [B1] [B4]", scribbler, grow_stack);
-	set_number("/proc/sys/vm/nr_hugepages", 8);
-	span = 4 * HUGE;
-	area = map_area(span, false, PROT_NONE);
-	race("hugetlb [B18] [B27]", scribbler, remap_hugetlb);
-	munmap(area, span);
-	if (map_shared()) {
-		race("hugetlb, shared page tables [B18] [B27]", walker, share_hugetlb);
-		munmap(shared, 2 * GIB);
-		close(shared_fd);
-	} else {
-		ksft_test_result_skip("hugetlb, shared page tables: no memfd of huge pages\n");
-	}
-	set_number("/proc/sys/vm/nr_hugepages", 2 * THREADS + 4);
-	if (map_holes()) {
-		race("hugetlb, holes in a private mapping", refiller, punch_hole);
-		munmap(area, (THREADS + 1) * HUGE);
-		munmap(holes, HUGE);
-		close(holes_fd);
-	} else {
-		ksft_test_result_skip("hugetlb, holes: no memfd of huge pages\n");
-	}
-	/* For each thread its page, a page to copy to, and a page of a child */
-	set_number("/proc/sys/vm/nr_hugepages", 3 * THREADS + 1);
-	where = mmap(place[0], THREADS * HUGE, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0);
-	/* Minor faults are those of files, so no fault here waits for a monitor. */
-	if (open_filler(where, THREADS * HUGE, UFFDIO_REGISTER_MODE_MINOR)) {
-		STORE((uint64_t *)where, 0);
-		race("hugetlb, UFFDIO_COPY", copier, move_huge);
-		munmap(where, THREADS * HUGE);
-	} else {
-		ksft_test_result_skip("hugetlb, UFFDIO_COPY: not here\n");
-	}
-	close(filler);
-	span = 3 * HUGE;
-	area = mmap(place[0], span, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0);
-	if (open_filler(area, span, UFFDIO_REGISTER_MODE_WP)) {
-		race("hugetlb, UFFDIO_WRITEPROTECT", scribbler, protect_huge);
-		munmap(area, span);
-	} else {
-		ksft_test_result_skip("hugetlb, UFFDIO_WRITEPROTECT: not here\n");
-	}
-	close(filler);
-	set_number("/proc/sys/vm/nr_hugepages", 0);
-	span = 64 * PAGE;
-	area = sbrk(0);
-	race("brk", scribbler, grow_brk);
-
-	if (!ksft_test_num())
-		ksft_exit_fail_msg("no race has '%s' in its name\n", only);
-	if (only)
-		ksft_set_plan(ksft_test_num());
+	for (i = 0; i < ARRAY_SIZE(races); i++)
+		if (wanted(&races[i]))
+			run_race(&races[i]);
 	ksft_finished();
 }
