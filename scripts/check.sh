@@ -127,7 +127,6 @@ objects()
 		sed 's/c$/o/'
 	case $1 in
 	x86_64) echo mm/ arch/x86/mm/ ;;
-	arm64) echo mm/ arch/arm64/mm/ arch/arm64/kvm/mmu.o ;;
 	esac
 }
 # KVM on x86-64, which only the kernels of the steps have
@@ -139,7 +138,7 @@ driver_objects()
 		drivers/gpu/drm/{drm_gem,drm_prime,drm_gem_shmem_helper}.o
 }
 mapfile -t candidates < <({ objects none; driver_objects; kvm_objects; } | tr ' ' '\n'
-	git -C "$TREE" diff --name-only --diff-filter=M base HEAD -- 'mm/*.c' | sed 's/c$/o/')
+	git -C "$TREE" diff --name-only base HEAD -- 'mm/*.c' | sed 's/c$/o/')
 # names REV: the functions, macros and fields of which REV changes a line in a header
 names()
 {
@@ -164,15 +163,21 @@ can_break()
 		[ -z "$names" ] || printf '%s\n' "${candidates[@]}" | sed 's/o$/c/' |
 			xargs git -C "$TREE" grep -lwF "$names" "$1" -- | sed 's/^[^:]*://'
 	} | sed 's/c$/o/' | sort -u | grep -xF "$(printf '%s\n' "${candidates[@]}")" |
-		while read -r f; do [ "${f%%/*}" != mm ] || [ -e "$BUILD/step-x86_64/$f" ] || continue; echo "$f"; done
-	git -C "$TREE" grep -q 'select ARCH_SUPPORTS_PER_VMA_LOCK' "$1" -- arch/x86/Kconfig || return 0
-	for f in mm/vma_{lock,fault,read,gup,pieces}; do
-		! git -C "$TREE" cat-file -e "$1:$f.c" 2> /dev/null || echo "$f.o"
-	done
+		while read -r f; do
+			case $f in
+			# Not configured here; the debug kernel has it.
+			mm/vma_lock_debug.o) continue ;;
+			mm/vma_*) git -C "$TREE" cat-file -e "$1:${f%o}c" 2> /dev/null || continue ;;
+			mm/*) [ -e "$BUILD/step-x86_64/$f" ] || continue ;;
+			esac
+			echo "$f"
+		done
 }
-# step_objects ARCH: all of them in the first step and the last
+# step_objects ARCH: all of them in the first step and the last. The kernel of the guest has
+# most of those of arm64.
 step_objects()
 {
+	[ "$1" != arm64 ] || { echo mm/vma_lock.o arch/arm64/mm/fault.o arch/arm64/kvm/mmu.o; return; }
 	[ $n -eq 1 ] || [ $n -eq "$total" ] || { can_break "$c"; return; }
 	objects "$1"
 	driver_objects

@@ -106,7 +106,8 @@ source_state()
 {
 	[ ! -f "$src/.source" ] || { cat "$src/.source"; return; }
 	git -C "$src" rev-parse HEAD
-	git -C "$src" diff HEAD
+	# check.sh has just checked out all of a step.
+	[ "$kernel" = step ] || git -C "$src" diff HEAD
 }
 
 id=$({ echo "${targets[@]}" ${make_args[@]+"${make_args[@]}"}
@@ -127,7 +128,7 @@ config_id()
 {
 	[ ! -f "$src/.source" ] || { source_state; return; }
 	git -C "$src" ls-tree -r HEAD | grep Kconfig
-	git -C "$src" diff HEAD -- '*Kconfig*'
+	[ "$kernel" = step ] || git -C "$src" diff HEAD -- '*Kconfig*'
 }
 config_id=$({ config_id; cat "${fragments[@]}"; "${cross}gcc" --version; } | sha1sum | cut -d' ' -f1)
 if [ "$(cat "$out/.config-id" 2>/dev/null)" = "$config_id" ]; then
