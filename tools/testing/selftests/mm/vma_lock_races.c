@@ -36,7 +36,7 @@
 #define AREA (4 * HUGE)
 
 static char *area;
-static size_t mapped;		/* its size */
+static size_t mapped;		/* the size of the area */
 static int stop, bad;
 static long rounds;
 
@@ -632,7 +632,6 @@ static void cut(void)
 	madvise(area, AREA, MADV_NORMAL);
 }
 
-/* The heap grows and shrinks while threads write beyond its end. */
 static bool end_of_heap(void)
 {
 	area = sbrk(0);
@@ -644,6 +643,7 @@ static void nothing(void)
 {
 }
 
+/* The heap grows and shrinks while threads write beyond its end. */
 static void grow_brk(void)
 {
 	char *end = sbrk(0);
@@ -738,7 +738,6 @@ static void arm(void)
 	}
 }
 
-/* [B18] [B27] Huge pages of hugetlbfs: first touches, splits, and the parts left */
 static void set_huge_pages(int n)
 {
 	set_number("/proc/sys/vm/nr_hugepages", n);
@@ -758,6 +757,7 @@ static void unmap_hugetlb(void)
 	set_huge_pages(0);
 }
 
+/* [B18] [B27] Huge pages of hugetlbfs: first touches, splits, and the parts left */
 static void remap_hugetlb(void)
 {
 	char *p = mmap(area, 4 * HUGE, PROT_READ | PROT_WRITE,
@@ -1099,13 +1099,13 @@ static void move_huge(void)
 	}
 }
 
-/* While a monitor has write-protected huge pages no byte changes. */
 static bool monitored_hugetlb(void)
 {
 	set_huge_pages(3);
 	return map_hugetlb(3 * HUGE) && open_filler(area, mapped, UFFDIO_REGISTER_MODE_WP);
 }
 
+/* While a monitor has write-protected huge pages no byte changes. */
 static void protect_huge(void)
 {
 	struct uffdio_writeprotect wp = {
@@ -1126,7 +1126,6 @@ static void protect_huge(void)
 		madvise(area, span, MADV_DONTNEED);
 }
 
-/* [B1] [B4] A stack grows downwards while threads write above and below it. */
 static bool room_for_stack(void)
 {
 	mapped = span = 64 * PAGE;
@@ -1135,6 +1134,7 @@ static bool room_for_stack(void)
 	return true;
 }
 
+/* [B1] [B4] A stack grows downwards while threads write above and below it. */
 static void grow_stack(void)
 {
 	int i;
