@@ -69,13 +69,7 @@ while IFS=$'\t' read -r patch files; do
 	printf '%s\n' "$patch" >> "$work/patches"
 	for f in $files; do added+=("$f") adds[$f]=1; done
 done < <(series_entries)
-# One process for all patches: diff/N is the diff of patch N, and a line of files has N, a file
-# that it changes, and the patch.
-(cd "$TOP" && xargs awk -v dir="$work/diff/" '
-	FNR == 1 { if (n++) close(f); f = dir n; printf "" > f; on = 0 }
-	/^diff --git / { on = 1; file = $0; sub(/^diff --git a\//, "", file); sub(/ b\/.*/, "", file)
-			 print n, file, FILENAME }
-	on { print > f }') < "$work/patches" > "$work/files"
+split_patches "$work/diff" < "$work/patches" > "$work/files"
 while read -r _ f patch; do
 	[ -z "${adds[$f]:-}${copied[$f]:-}" ] || continue
 	[ -f "$kdir/$f" ] || die "$patch: $f: not in $kdir"
@@ -87,6 +81,7 @@ done < "$work/files"
 # try N [-R]: applies patch N to the copy. git apply has no fuzz: the context must match.
 try()
 {
+	: > "$work/log"
 	[ -s "$work/diff/$1" ] || return 0
 	(cd "$work/tree" && GIT_DIR=$work/none git apply -v ${2:+"$2"} "${exclude[@]}" "$work/diff/$1") \
 		> "$work/log" 2>&1
@@ -132,7 +127,7 @@ if [ -z "$reverse" ]; then
 			at=$(sed -n 's/^error: patch failed: //p' "$work/log" | head -1)
 			die "$patch: does not apply at ${at:-$(sed -n 's/^error: //p' "$work/log" | head -1)}; $kdir is unchanged"
 		fi
-		[[ ! -f $work/log || $(< "$work/log") != *offset* ]] ||
+		[[ $(< "$work/log") != *offset* ]] ||
 			sed -n "/offset/s|^Hunk #|   $patch: hunk #|p" "$work/log"
 	done < "$work/patches"
 	for f in "${added[@]}"; do

@@ -9,8 +9,8 @@ usage()
 usage: scripts/check.sh [-h]     (make check [FULL=1])
 
 Applies the series without fuzz. Builds at each step of the series the objects that
-the step can break (a small config), and at the first and the last all of mm/ and all
-that the series touches. Builds the whole with the
+the step can break (a small config, x86-64), and at the first and the last all of mm/
+and all that the series touches. Builds the whole with the
 feature configured out, and looks for traces of the feature there. Builds a few
 other configurations, and runs checkpatch, sparse and shellcheck. With FULL=1 each
 step builds a whole kernel, for each architecture, every configuration is built,
@@ -125,9 +125,7 @@ objects()
 	git -C "$TREE" diff --name-only base HEAD -- '*.c' ':!tools' ':!mm' ':!arch' ':!virt' \
 		':!drivers/dma-buf' ':!drivers/gpu' ':!drivers/media' ':!sound' |
 		sed 's/c$/o/'
-	case $1 in
-	x86_64) echo mm/ arch/x86/mm/ ;;
-	esac
+	[ "$1" != x86_64 ] || echo mm/ arch/x86/mm/
 }
 # KVM on x86-64, which only the kernels of the steps have
 kvm_objects() { echo arch/x86/kvm/mmu/mmu.o arch/x86/kvm/../../../virt/kvm/pfncache.o; }
@@ -139,7 +137,8 @@ driver_objects()
 }
 mapfile -t candidates < <({ objects none; driver_objects; kvm_objects; } | tr ' ' '\n'
 	git -C "$TREE" diff --name-only base HEAD -- 'mm/*.c' | sed 's/c$/o/')
-# names REV: the functions, macros and fields of which REV changes a line in a header
+# names REV: the functions, macros and fields of which REV changes a line in a header. Names
+# without an underscore are left out, for most of them are words of comments.
 names()
 {
 	git -C "$TREE" diff -U0 "$1^" "$1" -- '*.h' ':!tools' | sed -nE '

@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/tree" "$work/early" "$work/commit" "$work/diff"
 
 # There are many patches, so this starts few processes for each.
-patches=() added_by=()
+n=0 patches=() added_by=()
 declare -A adder early
 while IFS=$'\t' read -r patch files; do
 	[ -f "$TOP/$patch" ] || die "series: no such patch: $patch"
@@ -20,28 +20,25 @@ while IFS=$'\t' read -r patch files; do
 		[ -f "$TOP/$f" ] || die "series: no such file: $f"
 		adder[$f]=$patch
 	done
-	patches+=("$patch") added_by+=("$files")
+	n=$((n + 1))
+	patches[n]=$patch added_by[n]=$files
 done < <(series_entries)
 
-# Of patch N: commit/N is the head of a commit for git fast-import, diff/N its diff. The list
-# has a line "N FILE" for each file that it changes.
-(cd "$TOP" && LC_ALL=C awk -v dir="$work" -v ref="$2" '
+# commit/N: the head of the commit for git fast-import
+(cd "$TOP" && LC_ALL=C awk -v dir="$work/commit" -v ref="$2" '
 	function end() {
 		if (!n) return
 		if (from !~ /^.* <.*>$/ || subject == "") {
 			print "commit-series.sh: " name ": no From: or no Subject:" > "/dev/stderr"
 			failed = 1
 		}
-		f = dir "/commit/" n - 1
+		f = dir "/" n
 		printf "commit %s\nauthor %s %s\ncommitter %s %s\ndata %d\n%s", ref, from, date,
 			from, date, length(subject "\n" body), subject "\n" body > f
 		close(f)
-		close(diff)
 	}
 	FNR == 1 { end(); n++; part = "head"; from = date = subject = body = gap = ""
-		   name = FILENAME; diff = dir "/diff/" n - 1; printf "" > diff }
-	/^diff --git / { part = "diff"; f = $0; sub(/^diff --git a\//, "", f); sub(/ b\/.*/, "", f); print n - 1, f }
-	part == "diff" { print > diff; next }
+		   name = FILENAME }
 	part == "head" && /^$/ { part = "body"; gap = "\n"; next }
 	part == "head" && /^From: / { from = substr($0, 7) }
 	part == "head" && /^Date: / { date = substr($0, 7) }
@@ -51,13 +48,14 @@ done < <(series_entries)
 		sub(/[ \t]+$/, "")
 		if ($0 == "") { gap = "\n" } else { body = body gap $0 "\n"; gap = "" }
 	}
-	END { end(); exit failed }' "${patches[@]}") > "$work/list"
+	END { end(); exit failed }' "${patches[@]}")
+printf '%s\n' "${patches[@]}" | split_patches "$work/diff" > "$work/list"
 changes=()
-while read -r n f; do changes[n]="${changes[n]:-} $f"; done < "$work/list"
+while read -r n f _; do changes[n]="${changes[n]:-} $f"; done < "$work/list"
 
 # This repository has whole files as they are at the end of the series. Take back what later
 # patches change in them.
-for ((n = ${#patches[@]} - 1; n >= 0; n--)); do
+for ((n = ${#patches[@]}; n > 0; n--)); do
 	include=()
 	for f in ${changes[n]:-}; do
 		[ -n "${adder[$f]:-}" ] || continue
@@ -81,7 +79,7 @@ for f in "${have[@]}"; do
 done
 [ ${#have[@]} -eq 0 ] || git archive "$1" -- "${have[@]}" | tar x -C "$work/tree"
 
-for ((n = 0; n < ${#patches[@]}; n++)); do
+for ((n = 1; n <= ${#patches[@]}; n++)); do
 	for f in ${added_by[n]}; do
 		at=$TOP
 		[ -z "${early[$f]:-}" ] || at=$work/early
@@ -98,7 +96,7 @@ for ((n = 0; n < ${#patches[@]}; n++)); do
 			sed -n "/offset/s|^Hunk #|   ${patches[n]}: hunk #|p" "$work/log" >&2
 	fi
 	cat "$work/commit/$n"
-	[ $n -gt 0 ] || echo "from $(git rev-parse "$1^{commit}")"
+	[ $n -gt 1 ] || echo "from $(git rev-parse "$1^{commit}")"
 	there=()
 	for f in ${added_by[n]} ${changes[n]:-}; do
 		if [ -e "$work/tree/$f" ]; then there+=("$f"); else echo "D $f"; fi

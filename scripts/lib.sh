@@ -334,6 +334,20 @@ tree_version()
 	' "$1/Makefile"
 }
 
+# split_patches DIR: reads the names of patches. DIR/N is the diff of patch N, from 1 on.
+# Prints "N FILE PATCH" for each file that patch N changes. It is one process for all patches.
+split_patches()
+{
+	(cd "$TOP" && xargs awk -v dir="$1/" '
+		FNR == 1 { if (n++) close(f); f = dir n; printf "" > f; on = 0 }
+		/^diff --git / {
+			on = 1; file = $0
+			sub(/^diff --git a\//, "", file); sub(/ b\/.*/, "", file)
+			print n, file, FILENAME
+		}
+		on { print > f }')
+}
+
 # files_of PATCH: prints the files that its diff changes
 files_of() { sed -n 's|^diff --git a/\(.*\) b/.*|\1|p' "$1"; }
 

@@ -437,29 +437,37 @@ apply_finds_no_room()
 	fails 'cannot be written to' "$TOP/scripts/apply.sh" -d "$at"
 	diff -r "$BUILD/plain" "$at"
 }
-# after_a_while COMMAND...: runs it, and ends it at a random time with a random signal
+# took COMMAND...: runs it, and sets $within to the milliseconds that it took
+took()
+{
+	local begin=${EPOCHREALTIME/./}
+	"$@" > "$BUILD/interrupted.log" 2>&1
+	within=$(((${EPOCHREALTIME/./} - begin) / 1000))
+}
+# after_a_while COMMAND...: runs it, and ends it within $within ms with a random signal
 after_a_while()
 {
-	local pid sig
+	local pid sig pause
 	set -m
 	"$@" > "$BUILD/interrupted.log" 2>&1 &
 	pid=$!
 	set +m
-	sleep "$((RANDOM % 8)).$((RANDOM % 10))$((RANDOM % 10))"
+	pause=$((RANDOM % within))
+	sleep "$((pause / 1000)).$(printf %03d $((pause % 1000)))"
 	sig=$(shuf -n1 -e INT TERM HUP KILL)
 	kill -"$sig" -- -$pid 2> /dev/null || sig=none
 	wait $pid 2> /dev/null || true
 	echo "interrupted by $sig: $*"
 }
-# Each command takes 5 to 8 s.
 interrupts_lose_nothing()
 {
-	local c=$BUILD/copy t=$BUILD/copy/build/linux times=4 state
+	local c=$BUILD/copy t=$BUILD/copy/build/linux times=4 state within
 	[ -z "${FULL:-}" ] || times=34
 	part base "$BUILD/plain"
 	part HEAD "$BUILD/plain.applied"
 	rm -rf "$BUILD/plain.want"
 	cp -r "$BUILD/plain" "$BUILD/plain.want"
+	took "$TOP/scripts/apply.sh" -d "$BUILD/plain"
 	for _ in $(seq $times); do
 		rm -rf "$BUILD/plain"
 		cp -r "$BUILD/plain.want" "$BUILD/plain"
@@ -474,6 +482,7 @@ interrupts_lose_nothing()
 		diff -r "$BUILD/plain" "$BUILD/plain.$state"
 	done
 	copy
+	took "$c/scripts/refresh.sh"
 	amend_a_line "$t"
 	for _ in $(seq $times); do
 		after_a_while "$c/scripts/refresh.sh"
@@ -677,7 +686,8 @@ guest()
 	phase "$name"
 	# The debug kernel of x86-64 runs each race for longer.
 	[ "$arch:$prog${FULL:-}" != arm64:vma_lock_races ] || short=(VMA_LOCK_SECONDS=2)
-	BOOT=${4:-} run_selftest "$kernel" "$arch" "$prog" 900 ${short[@]+"${short[@]}"} > "$BUILD/results/${name//:/-}.tap" || status=$?
+	BOOT=${4:-} run_selftest "$kernel" "$arch" "$prog" 900 "${short[@]}" \
+		> "$BUILD/results/${name//:/-}.tap" || status=$?
 	tap "$name" "$BUILD/results/${name//:/-}.tap" $status guest
 }
 guest x86_64 base vma_lock_signals
